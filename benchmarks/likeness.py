@@ -26,8 +26,8 @@ from benchmarks.small_base import measures
 from bot.core import likeness
 from bot.core.likeness import CandidateScore
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.drawn.judge import IdentityModel
 from gpu_worker.models.registry import load_base_model
+from gpu_worker.models.sd15.drawn.judge import IdentityModel
 from gpu_worker.training.previews import FIRST_SEED
 
 PEOPLE = 20

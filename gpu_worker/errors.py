@@ -138,7 +138,7 @@ _SENTENCES = {
     JobProblem.LORA_NOT_FINITE: "This LoRA has numbers that are not finite; its training went out of bounds.",
     JobProblem.LORA_UNSUPPORTED: "This kind of LoRA cannot be read here: {kind}. Use a plain LoRA.",
     JobProblem.LORA_OTHER_FILE: "This file is a {kind}, not a LoRA.",
-    JobProblem.LORA_OTHER_MODEL: "This LoRA was made for {model}; use one for Stable Diffusion 1.x.",
+    JobProblem.LORA_OTHER_MODEL: "This LoRA was made for {model}; use one for {wanted}.",
     JobProblem.LORA_OTHER_KIND: "This LoRA was made for another kind of base model.",
     JobProblem.LORA_OTHER_SIZE: "This LoRA was made for a base model of another size.",
     JobProblem.INITIAL_LORA_OTHER_KIND: "The LoRA to continue from was made for another kind of base model.",

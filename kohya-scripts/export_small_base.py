@@ -1,6 +1,6 @@
 """Write the small base model of a training run as a diffusers folder of half-precision safetensors.
 
-    python kohya-scripts/export_small_base.py --run /tmp/small_base_run --to gpu_worker/models/drawn/model
+    python kohya-scripts/export_small_base.py --run /tmp/run --to gpu_worker/models/sd15/drawn/model
 
 Only the averaged weights are written. A run that is still going on can be exported too.
 """

@@ -1,6 +1,6 @@
 """Train the net that judges the small base model's pictures.
 
-    python kohya-scripts/train_judge.py --run /tmp/run --to gpu_worker/models/drawn/judge.safetensors
+    python kohya-scripts/train_judge.py --run /tmp/run --to gpu_worker/models/sd15/drawn/judge.safetensors
 
 It learns from drawings and from drawings that went through the run's VAE, so that soft pictures are judged
 as well. People and scenes up to the settings' `drawings` are for training; it is tested on others.
@@ -24,7 +24,7 @@ from small_base.state import SmallBaseState
 from torch import Tensor
 
 import drawn
-from gpu_worker.models.drawn.judge import SIDE_PX, IdentityNet, encode_labels
+from gpu_worker.models.sd15.drawn.judge import SIDE_PX, IdentityNet, encode_labels
 
 
 @dataclass(frozen=True)

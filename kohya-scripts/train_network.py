@@ -21,8 +21,10 @@ from gpu_worker.kohya import flags, outputs, plan, tensorboard_log
 from gpu_worker.kohya.outputs import OutputFiles
 from gpu_worker.kohya.plan import TrainingPlan
 from gpu_worker.lora import file as lora_file
+from gpu_worker.lora.layers import read_lora
 from gpu_worker.lora.network import select_targets
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.family import SDXL_ARCHITECTURE
 from gpu_worker.models.registry import load_base_model
 from gpu_worker.protocol import (
     CheckpointEvent,
@@ -40,16 +42,17 @@ from gpu_worker.training.trainer import TrainingTask, train_photos
 _DTYPES = {None: None, "no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Train and write the file; return the exit status."""
+def main(argv: Sequence[str] | None = None, is_sdxl: bool = False) -> int:
+    """Train and write the file; return the exit status. `is_sdxl` is for the program of that base."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    program = "sdxl_train_network" if is_sdxl else "train_network"
     try:
-        _run(flags.parse_arguments(sys.argv[1:] if argv is None else argv))
+        _run(flags.parse_arguments(sys.argv[1:] if argv is None else argv, is_sdxl))
     except (WorkerError, OSError) as error:
-        print(f"train_network: {error}", file=sys.stderr)
+        print(f"{program}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("train_network: stopped; nothing more was written", file=sys.stderr)
+        print(f"{program}: stopped; nothing more was written", file=sys.stderr)
         return 130
     return 0
 
@@ -62,6 +65,7 @@ def _run(args: argparse.Namespace) -> None:
         args.seed = outputs.read_state_seed(resume_checkpoint)
     dtype = _DTYPES[args.mixed_precision]
     base = load_base_model(args.pretrained_model_name_or_path, dtype, vae_name=args.vae)
+    _check_architecture(base, args.is_sdxl)
     _check_clip_skip(args.clip_skip, base)
     training_plan = plan.make_plan(args, base.native_px)
     _report_unused_modules(training_plan, base)
@@ -100,6 +104,13 @@ def _run(args: argparse.Namespace) -> None:
             log.close()
 
 
+def _check_architecture(base: BaseModel, is_sdxl: bool) -> None:
+    """Raise BadInput if the base model is for the other program, whose flags and defaults differ."""
+    if (base.family.architecture == SDXL_ARCHITECTURE) != is_sdxl:
+        other = "train_network.py" if is_sdxl else "sdxl_train_network.py"
+        raise BadInput(f"{base.name} is a base model for {other}: {base.family.architecture}.")
+
+
 def _check_clip_skip(clip_skip: int | None, base: BaseModel) -> None:
     layers = base.max_clip_skip
     if clip_skip is not None and clip_skip > layers:
@@ -115,7 +126,7 @@ def _report_unused_modules(training_plan: TrainingPlan, base: BaseModel) -> None
     if config.shape_from_initial:
         targets = base.targets_by_name.values()
         trained_names = {target.kohya_name for target in targets if config.is_trained(target.group)}
-    unused_modules = lora_file.read(training_plan.initial_lora).weights.keys() - trained_names
+    unused_modules = read_lora(base, training_plan.initial_lora).weights.keys() - trained_names
     if unused_modules:
         print(
             f"{len(unused_modules)} modules of --network_weights are not trained here "

@@ -26,8 +26,9 @@ from gpu_worker.models.sd15.config import (
     vae_config,
 )
 from gpu_worker.models.sd15.family import SD15
-from gpu_worker.models.sd15.loading import ModelComponents, _fill_buffers
+from gpu_worker.models.sd15.loading import ModelComponents
 from gpu_worker.models.sd15.model import Sd15Model
+from gpu_worker.models.sources.components import fill_buffers
 from gpu_worker.training.checkpoint import TrainingState
 from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.data import BatchSampler, TrainingImage
@@ -103,7 +104,7 @@ def build_base(family: str, memory_mode: MemoryMode) -> BaseModel:
             name: torch.empty(shape, dtype=memory_mode.dtype, device=CARD) for name, shape in shapes.items()
         }
         component.load_state_dict(weights, strict=False, assign=True)
-        _fill_buffers(component, CARD)
+        fill_buffers(component, CARD)
     unet, vae, text_encoder = components
     parts = ModelComponents(unet, vae, text_encoder, load_clip_tokenizer(), SCHEDULER_CONFIG)
     return Sd15Model("counted", SD15, parts, DeviceConfig(CARD, memory_mode, "counted"))

@@ -21,6 +21,7 @@ CaseOutputs: TypeAlias = dict[str, FileContents]
 _UNSTABLE_KEYS = {
     "ss_training_started_at",
     "ss_training_finished_at",
+    "modelspec.date",
     "seconds",
     "started_at",
     "sshs_legacy_hash",

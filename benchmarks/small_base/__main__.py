@@ -25,8 +25,8 @@ import drawn
 from benchmarks.small_base import measures, pairs
 from benchmarks.small_base.measures import HitRate
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.drawn.judge import IdentityModel
 from gpu_worker.models.registry import load_base_model
+from gpu_worker.models.sd15.drawn.judge import IdentityModel
 
 QUALITY_SEED = drawn.UNSEEN_SEED
 LEARNING_SEED = drawn.UNSEEN_SEED + 50_000

@@ -11,7 +11,7 @@ import drawn
 from gpu_worker.generation import generate
 from gpu_worker.generation.generate import GenerationContext
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.drawn.judge import DrawingAttributes, IdentityModel
+from gpu_worker.models.sd15.drawn.judge import DrawingAttributes, IdentityModel
 from gpu_worker.protocol import DoneEvent, GenerateRequest, LoraUse, TrainRequest, WorkerEvent
 from gpu_worker.training import config, trainer
 from gpu_worker.training.config import TrainingConfig

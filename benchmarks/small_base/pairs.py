@@ -20,7 +20,7 @@ from benchmarks.small_base.measures import (
     train_lora,
 )
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.drawn.judge import IdentityModel
+from gpu_worker.models.sd15.drawn.judge import IdentityModel
 from gpu_worker.training.config import TrainingConfig
 
 #: What the captions of the first and of the second person begin with.

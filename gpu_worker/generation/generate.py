@@ -219,7 +219,7 @@ def encode_recipe_prompts(base: BaseModel, recipe: Recipe, adapter: Adapter | No
         adapter.activate()
     has_guidance = recipe.guidance_scale > 1.0
     conditioning = base.encode_weighted_prompts(
-        [recipe.negative_prompt, recipe.prompt] if has_guidance else [recipe.prompt]
+        [recipe.prompt], recipe.negative_prompt if has_guidance else None
     )
     size_px = render_size_px(base, recipe)
     return base.add_sizes(conditioning, [ImageSize(size_px, (0, 0), size_px)] * len(conditioning))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.drawn.judge import IdentityModel
+from gpu_worker.models.sd15.drawn.judge import IdentityModel
 
 IdentityEmbeddings: TypeAlias = tuple[tuple[float, ...], ...]
 

@@ -52,6 +52,18 @@ _CONFLICTS: tuple[tuple[Callable[[_Arguments], Any], str], ...] = (
         "--preserve_class needs --trigger: the word of the captions that calls the subject.",
     ),
     (lambda a: a.dim_from_weights and not a.network_weights, "--dim_from_weights needs --network_weights."),
+    (
+        lambda a: a.is_sdxl and a.cache_text_encoder_outputs and not a.network_train_unet_only,
+        "--cache_text_encoder_outputs needs --network_train_unet_only: texts that are learnt change.",
+    ),
+    (
+        lambda a: a.is_sdxl and a.clip_skip,
+        "SDXL's text is always read at the last layer but one; leave --clip_skip out.",
+    ),
+    (
+        lambda a: a.is_sdxl and a.network.config.block_lr_weights,
+        "Rates for single blocks are for Stable Diffusion 1.x; leave block weights out of --network_args.",
+    ),
 )
 
 #: What has no effect: flags, when, and why. A dataset file may use what the line itself does not.

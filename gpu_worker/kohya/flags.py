@@ -34,9 +34,12 @@ class _Parser(argparse.ArgumentParser):
         raise BadInput(f"{message[0].upper()}{message[1:]}.")
 
 
-def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse a command line; BadInput names refused flags with their reason, and unknown ones."""
-    parser = build_parser()
+def parse_arguments(argv: Sequence[str], is_sdxl: bool = False) -> argparse.Namespace:
+    """Parse a command line; BadInput names refused flags with their reason, and unknown ones.
+
+    `is_sdxl` is for `sdxl_train_network.py`, which has flags for two text encoders.
+    """
+    parser = build_parser(is_sdxl)
     args, unknown = parser.parse_known_args([*config_file.read_arguments(parser, argv), *argv])
     for argument in unknown:
         if argument.startswith("--"):
@@ -44,7 +47,9 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
             raise BadInput(describe_unknown_flag(name, config_file.list_flags(parser)))
     if unknown:
         raise BadInput(f"{unknown[0]} belongs to no flag.")
-    # A list is for models with several text encoders; this one has the first.
+    args.is_sdxl = is_sdxl
+    args.text_encoder_lrs = tuple(args.text_encoder_lr or ()) if is_sdxl else ()
+    # Of a list for several text encoders, a model with one has the first.
     args.text_encoder_lr = args.text_encoder_lr[0] if args.text_encoder_lr else None
     args.network = network_args.parse_network(args)
     combinations.check_conflicts(args)
@@ -52,10 +57,10 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser(is_sdxl: bool = False) -> argparse.ArgumentParser:
     """Return the parser; `--help` shows every flag with its default."""
     parser = _Parser(
-        prog="train_network.py",
+        prog="sdxl_train_network.py" if is_sdxl else "train_network.py",
         description="Train a LoRA with the flags and file format of kohya's sd-scripts; docs/training.md.",
         allow_abbrev=False,
     )
@@ -65,11 +70,22 @@ def build_parser() -> argparse.ArgumentParser:
     _add_network_flags(parser.add_argument_group("network").add_argument)
     _add_loss_flags(parser.add_argument_group("noise and loss").add_argument)
     _add_monitoring_flags(parser.add_argument_group("precision, samples, logs").add_argument)
+    if is_sdxl:
+        _add_sdxl_flags(parser.add_argument_group("SDXL").add_argument)
     return parser
 
 
+def _add_sdxl_flags(add: Any) -> None:
+    for name in ("cache_text_encoder_outputs", "cache_text_encoder_outputs_to_disk"):
+        add(f"--{name}", action="store_true", help="texts are always encoded once while no encoder learns")
+
+
 def _add_model_flags(add: Any) -> None:
-    add("--pretrained_model_name_or_path", required=True, help="folder, .safetensors, hub id, tiny or drawn")
+    add(
+        "--pretrained_model_name_or_path",
+        required=True,
+        help="folder, .safetensors, hub id, or a shipped one: tiny, drawn, tiny-xl",
+    )
     add("--vae", default="", help="folder, .safetensors or hub id (default: the base model's own)")
     add("--output_dir", type=Path, required=True, help="where the LoRA is written; made if missing")
     add("--output_name", default="last", help="file name without .safetensors (default: last)")

@@ -16,6 +16,7 @@ from gpu_worker.kohya.dataset.buckets import BucketConfig
 from gpu_worker.kohya.dataset.folders import ResolutionRules, Subset
 from gpu_worker.kohya.network import args as network_args
 from gpu_worker.lora import file as lora_file
+from gpu_worker.models.family import SDXL_ARCHITECTURE, STABLE_DIFFUSION
 from gpu_worker.models.pixels import Size
 from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.data import BatchSampler, CaptionRules, TrainingImage
@@ -35,12 +36,12 @@ class TrainingPlan:
     metadata: dict[str, object]  #: of the file, as the command line has them
 
 
-def make_plan(args: argparse.Namespace, native_px: int) -> TrainingPlan:
+def make_plan(args: argparse.Namespace, native_px: int, architecture: str = STABLE_DIFFUSION) -> TrainingPlan:
     """Return the plan of a command line; BadInput names what is not possible."""
     dataset_spec = _read_dataset(args, native_px)
     training_images = _read_training_images(dataset_spec, args)
     initial_lora = _read_lora(args.network_weights)
-    config = _build_config(args, dataset_spec.batch_size, initial_lora)
+    config = _build_config(args, dataset_spec.batch_size, _rank_and_alpha(args, initial_lora))
     batch_sampler = BatchSampler(training_images, config.batch_size, config.seed)
     steps_per_epoch = batch_sampler.steps_per_epoch(config.gradient_accumulation_steps)
     steps = steps_per_epoch * args.max_train_epochs if args.max_train_epochs else args.max_train_steps
@@ -141,8 +142,10 @@ def _parse_resolution(text: str | None, native_px: int) -> Size:
     return int(sides[0]), int(sides[-1])
 
 
-def _build_config(args: argparse.Namespace, batch_size: int, initial_lora: bytes | None) -> TrainingConfig:
-    rank, alpha = _rank_and_alpha(args, initial_lora)
+def _build_config(
+    args: argparse.Namespace, batch_size: int, rank_and_alpha: tuple[int, float]
+) -> TrainingConfig:
+    rank, alpha = rank_and_alpha
     network_settings = args.network
     return TrainingConfig(
         batch_size=batch_size,
@@ -165,6 +168,7 @@ def _build_config(args: argparse.Namespace, batch_size: int, initial_lora: bytes
         ),
         unet_lr=args.learning_rate if args.unet_lr is None else args.unet_lr,
         text_encoder_lr=args.learning_rate if args.text_encoder_lr is None else args.text_encoder_lr,
+        text_encoder_lrs=args.text_encoder_lrs,
         lr_scheduler=args.lr_scheduler,
         lr_scheduler_num_cycles=args.lr_scheduler_num_cycles,
         lr_scheduler_power=args.lr_scheduler_power,
@@ -187,7 +191,7 @@ def _describe_flags(args: argparse.Namespace, initial_lora: bytes | None) -> dic
     metadata: dict[str, object] = {
         "ss_learning_rate": args.learning_rate,
         "ss_unet_lr": args.unet_lr,
-        "ss_text_encoder_lr": args.text_encoder_lr,
+        "ss_text_encoder_lr": list(args.text_encoder_lrs) or args.text_encoder_lr,
         "ss_network_module": _name_module(args, initial_lora),
     }
     if not args.dim_from_weights:
@@ -203,9 +207,16 @@ def _name_module(args: argparse.Namespace, initial_lora: bytes | None) -> str:
     """Return the module that makes such a LoRA: readers tell the kind by it."""
     is_plain = args.network.config.algorithm == "lora"
     if args.dim_from_weights and initial_lora is not None:
-        is_plain = all(values.kind == "LoRA" for values in lora_file.read(initial_lora).weights.values())
+        is_plain = all(
+            values.kind == "LoRA"
+            for values in lora_file.read(initial_lora, _architecture(args)).weights.values()
+        )
     is_plain = is_plain or args.network_module != network_args.KOHYA
     return str(args.network_module) if is_plain else network_args.LYCORIS
+
+
+def _architecture(args: argparse.Namespace) -> str:
+    return SDXL_ARCHITECTURE if args.is_sdxl else STABLE_DIFFUSION
 
 
 def _rank_and_alpha(args: argparse.Namespace, initial_lora: bytes | None) -> tuple[int, float]:
@@ -214,7 +225,7 @@ def _rank_and_alpha(args: argparse.Namespace, initial_lora: bytes | None) -> tup
         return rank, float(args.network_alpha or rank)
     if initial_lora is None:
         raise BadInput("--dim_from_weights needs --network_weights.")
-    first_weights = next(iter(lora_file.read(initial_lora).weights.values()))
+    first_weights = next(iter(lora_file.read(initial_lora, _architecture(args)).weights.values()))
     return first_weights.rank or network_args.DEFAULT_RANK, first_weights.alpha
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-_OTHER_MODEL = "this trains LoRAs of Stable Diffusion 1.x"
+_OTHER_MODEL = "this trains LoRAs of Stable Diffusion 1.x and SDXL"
 _UPLOAD = "nothing leaves this machine; upload the finished file by hand"
 _FULL_HALF = "the LoRA itself is always trained in full precision, which costs little and loses nothing"
 _ONE_PROCESS = "one process trains on one card"

@@ -8,9 +8,8 @@ from dataclasses import replace
 import torch
 from cachetools import LRUCache
 
-from gpu_worker.lora import file as lora_file
 from gpu_worker.lora.file import LoraFile
-from gpu_worker.lora.layers import Adapter, fit_weights
+from gpu_worker.lora.layers import Adapter, fit_weights, read_lora
 from gpu_worker.lora.weights import LoraWeights, ModuleWeights, SummedWeights
 from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import LoraUse
@@ -38,7 +37,7 @@ class AdapterCache:
         key = (base.name, base.dtype, *((use.sha256, use.strength) for use in lora_uses))
         entry = self._adapters.get(key)
         if entry is None:
-            read_files = [lora_file.read(use.data) for use in lora_uses]
+            read_files = [read_lora(base, use.data) for use in lora_uses]
             files = [replace(file, weights=fit_weights(base, file.weights)) for file in read_files]
             merged_weights = merge_loras(
                 [(file, use.strength) for file, use in zip(files, lora_uses, strict=True)]

@@ -22,6 +22,7 @@ from torch import Tensor
 from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.lora import kinds, names
 from gpu_worker.lora.weights import SUFFIXES, ModuleWeights, are_finite, read_weights
+from gpu_worker.models.family import STABLE_DIFFUSION
 
 log = logging.getLogger(__name__)
 
@@ -80,8 +81,8 @@ def _compute_hashes(file: bytes) -> dict[str, str]:
     }
 
 
-def read(data: bytes) -> LoraFile:
-    """Read the bytes of a file, with kohya's, diffusers' or peft's names.
+def read(data: bytes, architecture: str = STABLE_DIFFUSION) -> LoraFile:
+    """Read the bytes of a file for base models of an architecture, with kohya's, diffusers' or peft's names.
 
     Raises BadInput if it is damaged, a pickle, or of a kind that is not read here.
     """
@@ -90,12 +91,12 @@ def read(data: bytes) -> LoraFile:
     if embeddings:
         log.warning("left out %d tensors of embeddings that are bundled with a LoRA", len(embeddings))
     tensors = {key: tensor for key, tensor in tensors.items() if key not in embeddings}
-    kinds.check_kind({key: tensor.shape for key, tensor in tensors.items()}, metadata)
+    kinds.check_kind({key: tensor.shape for key, tensor in tensors.items()}, metadata, architecture)
     adapter_metadata = names.AdapterMetadata(metadata)
     return LoraFile(
         {
             module: _read_module(module, parts, adapter_metadata)
-            for module, parts in sorted(_group_by_module(tensors, metadata).items())
+            for module, parts in sorted(_group_by_module(tensors, metadata, architecture).items())
         },
         metadata,
     )
@@ -113,14 +114,14 @@ def _load_tensors(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _group_by_module(
-    tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
+    tensors: Mapping[str, Tensor], metadata: Mapping[str, str], architecture: str
 ) -> dict[str, dict[str, Tensor]]:
     """Return the tensors by kohya's module name, then by suffix."""
     modules: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         parsed = names.parse_key(key)
         if parsed is None:
-            kinds.raise_unknown(metadata)
+            kinds.raise_unknown(metadata, architecture)
         module, suffix = parsed
         modules.setdefault(module, {})[suffix] = tensor
     return modules

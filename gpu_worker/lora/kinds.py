@@ -1,4 +1,4 @@
-"""Files that are no LoRA for Stable Diffusion 1.x, told by their keys and shapes, each by its name."""
+"""Files that are no LoRA for the base model, told by their keys and shapes, each by its name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NoReturn
 
 from gpu_worker.errors import BadInput, JobProblem
+from gpu_worker.models.family import SDXL_ARCHITECTURE, STABLE_DIFFUSION
 
 #: Other base models by the keys of their LoRAs; the first that is found counts.
 _MODELS = (
@@ -19,6 +20,11 @@ _MODELS = (
     ),
     ("Stable Diffusion 2", r"(lora_te|text_encoder)[._].*layers[._](1[2-9]|2\d)[._]"),
 )
+#: How metadata name the base models that LoRAs are read for here.
+_OWN_NAMES = {
+    STABLE_DIFFUSION: r"stable-diffusion-v1|sd_v1",
+    SDXL_ARCHITECTURE: r"stable-diffusion-xl|sdxl",
+}
 #: And by the width of the text that their UNet attends to.
 _MODELS_BY_TEXT_WIDTH = {1024: "Stable Diffusion 2", 2048: "SDXL"}
 _TEXT_ATTENTION = re.compile(r"attn2[._](?:processor\.)?to_[kv][._].*(?:down|lora_A)\b.*weight$")
@@ -51,28 +57,31 @@ def is_bundled_embedding(key: str) -> bool:
     return _BUNDLED_EMBEDDING.match(key) is not None
 
 
-def check_kind(shapes: Mapping[str, Sequence[int]], metadata: Mapping[str, str]) -> None:
-    """Raise BadInput with the name of the kind, if the keys and shapes are of something else."""
+def check_kind(shapes: Mapping[str, Sequence[int]], metadata: Mapping[str, str], architecture: str) -> None:
+    """Raise BadInput with the name of the kind, if the keys and shapes are of something else.
+
+    `architecture` is what a LoRA must be made for. Keys that name no other one may be of any.
+    """
     if not any(_ADAPTER_KEY.search(key) for key in shapes):
         kind = _find_name(_FILES, shapes)
         if kind is not None:
             raise BadInput(JobProblem.LORA_OTHER_FILE, kind=kind)
-        raise_unknown(metadata)
+        raise_unknown(metadata, architecture)
     model = _find_model(shapes)
-    if model is not None:
-        raise BadInput(JobProblem.LORA_OTHER_MODEL, model=model)
+    if model not in (None, architecture):
+        raise BadInput(JobProblem.LORA_OTHER_MODEL, model=str(model), wanted=architecture)
     method = _find_name(_METHODS, shapes)
     if method is not None:
         raise BadInput(JobProblem.LORA_UNSUPPORTED, kind=method)
 
 
-def raise_unknown(metadata: Mapping[str, str]) -> NoReturn:
+def raise_unknown(metadata: Mapping[str, str], architecture: str) -> NoReturn:
     """Raise BadInput for keys that name nothing known here, with the model that the metadata name."""
     # `flux-1-dev/lora`, `zimage`: trainers write it, whatever their keys are.
     architecture = metadata.get("modelspec.architecture") or metadata.get("ss_base_model_version") or ""
     name = architecture.partition("/")[0].strip()
-    if name and name != "None" and not re.match(r"stable-diffusion-v1|sd_v1", name):
-        raise BadInput(JobProblem.LORA_OTHER_MODEL, model=name)
+    if name and name != "None" and not re.match(_OWN_NAMES[architecture], name):
+        raise BadInput(JobProblem.LORA_OTHER_MODEL, model=name, wanted=architecture)
     raise BadInput(JobProblem.LORA_NOT_KOHYA)
 
 

@@ -9,12 +9,15 @@ step activates its own first.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from gpu_worker.errors import BadInput, JobProblem
+from gpu_worker.lora import file as lora_file
 from gpu_worker.lora.dropout import DropoutRates, LayerDropout
+from gpu_worker.lora.file import LoraFile
 from gpu_worker.lora.module_layers import ModuleLayer, build_layer
 from gpu_worker.lora.weights import ModuleWeights
 from gpu_worker.models.base import BaseModel
@@ -93,6 +96,12 @@ class Adapter:
         """Stop its effect, if it is the active adapter."""
         if self._base.lora_hooks.active_adapter is self:
             deactivate_all(self._base)
+
+
+def read_lora(base: BaseModel, data: bytes) -> LoraFile:
+    """Read the bytes of a LoRA file, with the base model's names of modules; BadInput if it is not for it."""
+    file = lora_file.read(data, base.family.architecture)
+    return replace(file, weights=base.resolve_names(file.weights))
 
 
 class BatchedAdapters:

@@ -24,6 +24,7 @@ _UNET_ROOTS = ("down_blocks.", "mid_block.", "up_blocks.", "conv_in", "conv_out"
 _TEXT_ENCODER_ROOTS = ("text_model.", "encoder.layers.", "embeddings.")
 #: What the first text encoder layers in diffusers called CLIP's projections.
 _CLIP_PROJECTIONS = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "out_proj"}
+_PARTS = {"lora_te2_": "text_encoder_2", "lora_te": "text_encoder"}
 _ADAPTER_METADATA = "lora_adapter_metadata"
 
 
@@ -41,12 +42,13 @@ def parse_key(key: str) -> tuple[str, str] | None:
 def _to_kohya_module(path: str) -> str | None:
     """Return kohya's name of a module by its path in diffusers' pipeline; None if it is of no part of it."""
     path = path.removeprefix("base_model.model.").replace(".processor.", ".")
-    if path.startswith("text_encoder.") or path.startswith(_TEXT_ENCODER_ROOTS):
-        path = path.removeprefix("text_encoder.").removeprefix("text_model.")
+    if path.startswith(("text_encoder.", "text_encoder_2.")) or path.startswith(_TEXT_ENCODER_ROOTS):
+        prefix = "lora_te2_text_model_" if path.startswith("text_encoder_2.") else "lora_te_text_model_"
+        path = path.removeprefix("text_encoder.").removeprefix("text_encoder_2.").removeprefix("text_model.")
         parent, _, name = path.rpartition(".")
         if parent.endswith("self_attn") and name in _CLIP_PROJECTIONS:
             path = f"{parent}.{_CLIP_PROJECTIONS[name]}"
-        return "lora_te_text_model_" + path.replace(".", "_")
+        return prefix + path.replace(".", "_")
     path = _to_diffusers_path(path.removeprefix("unet.").removeprefix("diffusion_model."))
     if not path.startswith(_UNET_ROOTS):
         return None
@@ -77,7 +79,7 @@ class AdapterMetadata:
 
     def find_alpha(self, module: str, rank: int) -> float | None:
         """Return the alpha of a module; None if the metadata have none."""
-        part = "text_encoder" if module.startswith("lora_te_") else "unet"
+        part = next((part for start, part in _PARTS.items() if module.startswith(start)), "unet")
         alpha = self._values.get(f"{part}.lora_alpha", self._values.get("lora_alpha"))
         patterns = self._values.get(f"{part}.alpha_pattern") or {}
         for path, value in patterns.items() if isinstance(patterns, dict) else ():

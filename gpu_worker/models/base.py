@@ -6,7 +6,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
@@ -19,8 +19,10 @@ from gpu_worker.models.conditioning import Conditioning, ImageSize
 from gpu_worker.models.diffusion import Diffusion
 from gpu_worker.models.family import ModelFamily
 from gpu_worker.models.latents import LatentDistribution
-from gpu_worker.models.lora_hooks import LoraHooks, LoraTarget, Reach, find_targets
-from gpu_worker.models.sd15.vae import VaeSource
+from gpu_worker.models.lora_hooks import LoraHooks, LoraTarget, Reach, find_targets, list_other_names
+from gpu_worker.models.sources.vae import VaeSource
+
+T = TypeVar("T")
 
 
 class BaseModel(ABC):
@@ -49,12 +51,18 @@ class BaseModel(ABC):
         self.memory_mode = MemoryMode(device_config.dtype)
         self.lora_hooks = LoraHooks()
         self.targets_by_name: dict[str, LoraTarget] = {}
+        self._names_by_other: dict[str, str] = {}
         for component in components.values():
             component.requires_grad_(False).eval()
         for group in family.lora_groups:
             targets = find_targets(group, components[group.name])
             self.lora_hooks.install(components[group.name], targets)
             self.targets_by_name |= {target.kohya_name: target for target in targets}
+            self._names_by_other |= {
+                other: target.kohya_name
+                for target in targets
+                for other in list_other_names(group, target.path)
+            }
         self.denoiser.set_attn_processor(AttnProcessor2_0())  # fused, which keeps no scores
         self.set_memory_mode(device_config.memory_mode)
 
@@ -89,8 +97,13 @@ class BaseModel(ABC):
         """Return the conditioning of captions as trainers read them: plain, cut to so many tokens."""
 
     @abstractmethod
-    def encode_weighted_prompts(self, prompts: Sequence[str]) -> Conditioning:
-        """Return the conditioning of prompts with weights and of any length, as they are drawn."""
+    def encode_weighted_prompts(
+        self, prompts: Sequence[str], negative_prompt: str | None = None
+    ) -> Conditioning:
+        """Return the conditioning of prompts with weights and of any length, as they are drawn.
+
+        A negative prompt gets a row before the others.
+        """
 
     def add_sizes(self, conditioning: Conditioning, sizes: Sequence[ImageSize]) -> Conditioning:
         """Return the conditioning with what the family is told of each row's size; by default nothing."""
@@ -163,6 +176,10 @@ class BaseModel(ABC):
             for target in self.targets_by_name.values()
             if target.group.name in groups and target.reach is reach
         )
+
+    def resolve_names(self, modules: Mapping[str, T]) -> dict[str, T]:
+        """Return modules by our names; a file of another program may call them as diffusers does."""
+        return {self._names_by_other.get(name, name): value for name, value in modules.items()}
 
     # --- pictures and latents ----------------------------------------------------------------------------
 

@@ -6,6 +6,51 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+STABLE_DIFFUSION, SDXL_ARCHITECTURE = "Stable Diffusion 1.x", "SDXL"
+
+
+@dataclass(frozen=True)
+class NameTable:
+    """A two-way table of names: ours, which are diffusers' and transformers', and those of other code.
+
+    Both columns hold the beginnings of dotted paths; `parts` are names inside of the blocks.
+    """
+
+    blocks: tuple[tuple[str, str], ...]
+    parts: tuple[tuple[str, str], ...] = ()
+
+    def to_theirs(self, path: str) -> str | None:
+        """Return what the other code calls a path of ours; None if it is not in the table."""
+        return _translate(path, self.blocks, self.parts)
+
+    def to_ours(self, path: str) -> str | None:
+        """Return what we call a path of the other code; None if it is not in the table."""
+        return _translate(path, _swap(self.blocks), _swap(self.parts))
+
+
+def _swap(pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((theirs, ours) for ours, theirs in pairs)
+
+
+def _translate(
+    path: str, blocks: tuple[tuple[str, str], ...], parts: tuple[tuple[str, str], ...]
+) -> str | None:
+    for source, target in blocks:
+        rest = path.removeprefix(source)
+        if path.startswith(source) and rest[:1] in ("", "."):
+            inner = rest[1:]
+            translated = next((_replace(inner, *pair) for pair in parts if _begins(inner, pair[0])), inner)
+            return f"{target}.{translated}" if inner else target
+    return None
+
+
+def _begins(path: str, start: str) -> bool:
+    return path == start or path.startswith(start + ".")
+
+
+def _replace(path: str, start: str, replacement: str) -> str:
+    return replacement + path.removeprefix(start)
+
 
 @dataclass(frozen=True)
 class LoraGroup:
@@ -17,11 +62,19 @@ class LoraGroup:
     block_classes: tuple[str, ...]  #: every linear layer and convolution inside of these is adapted
     conv_block_classes: tuple[str, ...] = ()  #: and inside of these by a LoCon
     end_paths: tuple[str, ...] = ()  #: and these modules by LyCORIS
+    names: NameTable | None = None  #: what files call its modules; None: as diffusers does
+    other_prefixes: tuple[str, ...] = ()  #: what names of its modules begin with in files of others
 
     @property
     def is_text_encoder(self) -> bool:
         """Whether it reads the prompt."""
         return self.name.startswith("text_encoder")
+
+    @property
+    def encoder_index(self) -> int:
+        """Which of several text encoders it is, counted from 0."""
+        number = self.name.rpartition("_")[2]
+        return int(number) - 1 if number.isdecimal() else 0
 
 
 @dataclass(frozen=True)
@@ -46,6 +99,7 @@ class ModelFamily:
 
     name: str
     title: str  #: as people call it
+    architecture: str  #: what a VAE and a LoRA must be made for to fit: `SDXL`
     licence: str  #: the name of its licence
     native_px: int  #: side of the pictures that it was trained on
     lora_groups: tuple[LoraGroup, ...]  #: in the order in which a new LoRA is drawn

@@ -8,25 +8,47 @@ from typing import Literal
 from safetensors import SafetensorError, safe_open
 
 from gpu_worker.errors import BaseModelError, JobProblem
-from gpu_worker.models.sd15 import recognition
-from gpu_worker.models.sd15.vae import create_hub, find_local_vae
-from gpu_worker.models.sources.hub import MODEL_FOLDERS, SD15, Hub, is_complete, is_hub_id
-from gpu_worker.protocol import SHIPPED_MODELS
+from gpu_worker.models.family import ModelFamily
+from gpu_worker.models.sd15 import recognition as sd15_recognition
+from gpu_worker.models.sd15.family import DRAWN, SD15, TINY
+from gpu_worker.models.sdxl import recognition as sdxl_recognition
+from gpu_worker.models.sdxl.family import SDXL, TINY_XL
+from gpu_worker.models.sources import hub as model_hub
+from gpu_worker.models.sources.hub import MODEL_FOLDERS, Hub, is_complete
+from gpu_worker.models.sources.names import find_local, is_hub_id, read_shapes, resolve_name
+from gpu_worker.models.sources.vae import create_hub, find_local_vae
+
+_SHIPPED = {family.name: family for family in (TINY, DRAWN, TINY_XL)}
 
 Inspection = tuple[Literal["ok", "warn", "bad"], str, str]
 
 
 def default_base_model(has_gpu: bool) -> str:
     """Name the base model that is taken where none is set."""
-    return SD15 if has_gpu else "drawn"
+    return model_hub.SD15 if has_gpu else "drawn"
+
+
+def recognise_family(name: str, hub: Hub | None = None) -> ModelFamily:
+    """Return the family of a base model, before anything of it is downloaded; raises BaseModelError.
+
+    What cannot be told apart is Stable Diffusion 1.x; its loader says what is wrong.
+    """
+    name = resolve_name(name)
+    if name in _SHIPPED or not name:
+        return _SHIPPED.get(name, SD15)
+    hub = hub or Hub(timeout_s=5.0)
+    if (path := find_local(name) or hub.find_cached(name)) is not None:
+        return SDXL if sdxl_recognition.is_sdxl(path) else SD15
+    _, files = hub.list_files(name, prefer_half=True)
+    return SDXL if any(file.name.startswith("text_encoder_2/") for file in files) else SD15
 
 
 def inspect_model(name: str, hub: Hub | None = None, needs_vae: bool = True) -> Inspection:
     """Return verdict, what was found, and what to do."""
     try:
-        return _inspect_name(recognition.resolve_name(name), hub, needs_vae)
+        return _inspect_name(resolve_name(name), hub, needs_vae)
     except BaseModelError as error:
-        return "bad", str(error), "Set BASE_MODEL to a Stable Diffusion 1.x."
+        return "bad", str(error), "Set BASE_MODEL to a Stable Diffusion 1.x or an SDXL."
 
 
 def inspect_vae(name: str, base_model: str, hub: Hub | None = None) -> Inspection:
@@ -34,16 +56,16 @@ def inspect_vae(name: str, base_model: str, hub: Hub | None = None) -> Inspectio
     try:
         if base_model == "drawn":
             raise BaseModelError(JobProblem.BASE_MODEL_KEEPS_VAE, name=base_model)
-        if source := find_local_vae(name):
+        if source := find_local_vae(name, recognise_family(base_model).architecture):
             return "ok", source.name, ""
     except BaseModelError as error:
-        return "bad", str(error), "Set BASE_VAE to a VAE of Stable Diffusion 1.x, or leave it empty."
-    return _inspect_hub(recognition.resolve_name(name), hub or create_hub(timeout_s=5.0))
+        return "bad", str(error), "Set BASE_VAE to a VAE of the base model's family, or leave it empty."
+    return _inspect_hub(resolve_name(name), hub or create_hub(timeout_s=5.0))
 
 
 def _inspect_name(name: str, hub: Hub | None, needs_vae: bool) -> Inspection:
     path = Path(name)
-    if name in SHIPPED_MODELS:
+    if name in _SHIPPED:
         return "ok", f"{name}, comes with LoraCode", ""
     if path.suffix.lower() == ".safetensors":
         return _inspect_file(path, needs_vae)
@@ -62,7 +84,9 @@ def _inspect_file(path: Path, needs_vae: bool) -> Inspection:
     try:
         with safe_open(path, framework="numpy") as file:
             count = len(file.keys())
-        recognition.check_file(recognition.read_shapes(path), path.name, needs_vae=needs_vae)
+        is_xl = sdxl_recognition.is_sdxl(path)
+        check_file = sdxl_recognition.check_file if is_xl else sd15_recognition.check_file
+        check_file(read_shapes(path), path.name, needs_vae=needs_vae)
     except (OSError, SafetensorError) as error:
         return "bad", f"{path.name} cannot be read ({error})", "Download the file again, or check BASE_MODEL."
     return "ok", f"{path.name}, {count} tensors, {path.stat().st_size / 2**30:.1f} GB", ""
@@ -72,7 +96,8 @@ def _inspect_folder(path: Path, needs_vae: bool) -> Inspection:
     if not is_complete(path, needs_vae):
         advice = f"A diffusers folder has {', '.join(MODEL_FOLDERS)} with safetensors in them."
         return "bad", f"{path.name} is no whole diffusers model", advice
-    recognition.read_folder_configs(path, needs_vae)
+    is_xl = sdxl_recognition.is_sdxl(path)
+    (sdxl_recognition if is_xl else sd15_recognition).read_folder_configs(path, needs_vae)
     return "ok", f"the folder {path.name}", ""
 
 

@@ -82,8 +82,18 @@ def find_targets(group: LoraGroup, component: nn.Module) -> tuple[LoraTarget, ..
 
 def to_kohya_name(group: LoraGroup, path: str) -> str:
     """Return kohya's name of a module by its path in its component."""
+    theirs = path if group.names is None else group.names.to_theirs(path)
+    return _flatten(group.key_prefix, theirs or path)
+
+
+def list_other_names(group: LoraGroup, path: str) -> tuple[str, ...]:
+    """Return what a module is called in files that take diffusers' names, kohya's way to write them."""
+    return tuple(_flatten(prefix, path) for prefix in (group.key_prefix, *group.other_prefixes))
+
+
+def _flatten(prefix: str, path: str) -> str:
     # transformers 5 dropped the `text_model.` level that kohya's names still have.
-    return group.key_prefix + path.removeprefix("text_model.").replace(".", "_")
+    return prefix + path.removeprefix("text_model.").replace(".", "_")
 
 
 def _list_paths(model: nn.Module, block_classes: tuple[str, ...]) -> Iterator[str]:

@@ -12,20 +12,28 @@ from transformers.utils import logging as transformers_logging
 from gpu_worker.device import placement
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.errors import BaseModelError, JobProblem
-from gpu_worker.models import drawn
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.clip.tokenizer import load_clip_tokenizer
-from gpu_worker.models.sd15 import loading, recognition, tiny
-from gpu_worker.models.sd15.config import SCHEDULER_CONFIG
+from gpu_worker.models.sd15 import config as sd15_config
+from gpu_worker.models.sd15 import drawn, tiny
+from gpu_worker.models.sd15 import loading as sd15_loading
 from gpu_worker.models.sd15.family import DRAWN, SD15, TINY
 from gpu_worker.models.sd15.model import Sd15Model
-from gpu_worker.models.sd15.vae import find_vae
-from gpu_worker.models.sources.hub import SD15 as SD15_HUB_ID
+from gpu_worker.models.sdxl import config as sdxl_config
+from gpu_worker.models.sdxl import loading as sdxl_loading
+from gpu_worker.models.sdxl import tiny as tiny_xl
+from gpu_worker.models.sdxl.family import SDXL, TINY_XL
+from gpu_worker.models.sdxl.model import SdxlModel
+from gpu_worker.models.sdxl.recognition import is_sdxl
+from gpu_worker.models.sources import components, hub
 from gpu_worker.models.sources.hub import ProgressCallback
+from gpu_worker.models.sources.names import find_local, resolve_name
+from gpu_worker.models.sources.vae import VaeSource, find_vae
 
 log = logging.getLogger(__name__)
 
-_SHIPPED_FAMILIES = {family.name: family for family in (TINY, DRAWN)}
+_EMBEDDED = {family.name: family for family in (TINY, TINY_XL)}
+_SHIPPED = {**_EMBEDDED, DRAWN.name: DRAWN}
 
 
 def load_base_model(
@@ -34,39 +42,78 @@ def load_base_model(
     on_progress: ProgressCallback = lambda _: None,
     vae_name: str = "",
 ) -> BaseModel:
-    """Load `tiny`, `drawn`, a diffusers folder, a `.safetensors` file or a hub id.
+    """Load a shipped model by its name, a diffusers folder, a `.safetensors` file or a hub id.
 
     An empty name means SD 1.5 on a machine with CUDA, and `drawn` elsewhere. `vae_name`, a folder, a file or
     a hub id, replaces the VAE. `on_progress` is called with the progress of a download. Raises BaseModelError
     if the model cannot be loaded.
     """
     _silence_libraries()
-    name = recognition.resolve_name(name) or (SD15_HUB_ID if torch.cuda.is_available() else drawn.NAME)
-    if name not in _SHIPPED_FAMILIES:
-        loading.check_source(name)  # first, as to measure precisions takes seconds
-    device_config = _select_device(name, dtype)
+    name = resolve_name(name) or (hub.SD15 if torch.cuda.is_available() else drawn.NAME)
     if vae_name and name == drawn.NAME:
         raise BaseModelError(JobProblem.BASE_MODEL_KEEPS_VAE, name=name)
-    other_vae = find_vae(vae_name, on_progress=on_progress) if vae_name else None
-    widths = tiny.WIDTHS if name == tiny.NAME else None
-    vae = loading.read_vae(other_vae, device_config, widths) if other_vae else None
-    if name == tiny.NAME:
+    if name not in _SHIPPED:
+        find_local(name)  # first, as to measure precisions takes seconds
+    device_config = _select_device(name, dtype)
+    path = None if name in _EMBEDDED else _locate(name, device_config, on_progress)
+    is_xl = name == TINY_XL.name if path is None else is_sdxl(path)
+    other_vae = (
+        find_vae(vae_name, on_progress=on_progress, model=(SDXL if is_xl else SD15).architecture)
+        if vae_name
+        else None
+    )
+    load = _load_sdxl if is_xl else _load_sd15
+    base = load(name, path, device_config, other_vae)
+    log.info("base model %s on %s: %s", base.name, device_config.device, device_config.reason)
+    return base
+
+
+def _locate(name: str, device_config: DeviceConfig, on_progress: ProgressCallback) -> Path:
+    """Return the folder or file of a model; download it if it is a hub id that is not here."""
+    if name == drawn.NAME:
+        return drawn.MODEL
+    if local_path := find_local(name):
+        return local_path
+    # Half-precision files are half the download; not every model has them.
+    return hub.Hub().get_folder(name, device_config.dtype is not torch.float32, on_progress)
+
+
+def _load_sd15(
+    name: str, path: Path | None, device_config: DeviceConfig, other_vae: VaeSource | None
+) -> Sd15Model:
+    widths = tiny.WIDTHS if path is None else sd15_config.Widths()
+    vae_config = sd15_config.vae_config(widths)
+    vae = components.read_vae(other_vae, device_config, vae_config) if other_vae else None
+    if path is None:
         unet, own_vae, text_encoder = tiny.build_parts()
-        components = loading.ModelComponents(
-            unet, vae or own_vae, text_encoder, load_clip_tokenizer(), SCHEDULER_CONFIG
+        parts = sd15_loading.ModelComponents(
+            unet, vae or own_vae, text_encoder, load_clip_tokenizer(), sd15_config.SCHEDULER_CONFIG
         )
-        for component in components.modules:
-            component.to(device=device_config.device, dtype=device_config.dtype)
+        for module in parts.modules:
+            module.to(device=device_config.device, dtype=device_config.dtype)
     else:
-        source = str(drawn.MODEL) if name == drawn.NAME else name
-        components = loading.read_model(source, device_config, on_progress, vae)
-    public_name = _get_public_name(name)
-    log.info("base model %s on %s: %s", public_name, device_config.device, device_config.reason)
-    return Sd15Model(public_name, _SHIPPED_FAMILIES.get(name, SD15), components, device_config, other_vae)
+        parts = sd15_loading.read_model(path, device_config, vae)
+    return Sd15Model(_get_public_name(name), _SHIPPED.get(name, SD15), parts, device_config, other_vae)
+
+
+def _load_sdxl(
+    name: str, path: Path | None, device_config: DeviceConfig, other_vae: VaeSource | None
+) -> SdxlModel:
+    widths = tiny_xl.WIDTHS if path is None else sdxl_config.SdxlWidths()
+    dtype, vae_dtype = device_config.dtype, sdxl_loading.vae_dtype(device_config.dtype)
+    vae_config = sdxl_config.vae_config(widths)
+    vae = components.read_vae(other_vae, device_config, vae_config, vae_dtype) if other_vae else None
+    if path is None:
+        parts = tiny_xl.build_components(vae)
+        for part, module in parts.modules.items():
+            module.to(device=device_config.device, dtype=vae_dtype if part == "vae" else dtype)
+    else:
+        parts = sdxl_loading.read_model(path, device_config, vae)
+    return SdxlModel(_get_public_name(name), _SHIPPED.get(name, SDXL), parts, device_config, other_vae)
 
 
 def _select_device(name: str, dtype: torch.dtype | None) -> DeviceConfig:
-    device_config = placement.select_device(is_small_model=name in _SHIPPED_FAMILIES, dtype=dtype)
+    device_config = placement.select_device(is_small_model=name in _SHIPPED, dtype=dtype)
     if device_config.dtype is torch.float16 and device_config.device.type == "cpu":
         raise BaseModelError(JobProblem.FP16_ON_CPU)
     return device_config

@@ -12,11 +12,11 @@ import msgspec
 
 from gpu_worker.errors import JobProblem
 
-VERSION = 9
+VERSION = 10
 #: Width and height of a named shape, as factors of the base model's native side.
 SHAPES = {"square": (1.0, 1.0), "portrait": (1.0, 1.5), "landscape": (1.5, 1.0)}
 #: Base models that come with LoraCode, for demo and tests.
-SHIPPED_MODELS = ("tiny", "drawn")
+SHIPPED_MODELS = ("tiny", "drawn", "tiny-xl")
 #: Samplers, as people write them; the first is the default.
 SAMPLERS = ("dpm++ 2m karras", "euler a", "unipc", "lcm")
 
@@ -138,6 +138,8 @@ class WorkerHealth(ProtocolMessage, frozen=True):
     device_temperature_c: int | None = None
     device_load_percent: int | None = None
     loading: str = ""  #: progress of the base model's download; empty: no download
+    family: str = ""  #: of the base model: which LoRAs fit it; empty: not known yet
+    licence: str = ""  #: the name of the base model's licence
 
 
 class ReadyMessage(ProtocolMessage, frozen=True):
@@ -166,6 +168,7 @@ class StartedEvent(JobEvent, frozen=True):
 
     step: int
     steps: int
+    family: str = ""  #: of the base model that is trained on
 
 
 class ProgressEvent(JobEvent, frozen=True):

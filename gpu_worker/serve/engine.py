@@ -97,6 +97,8 @@ class TorchEngine:
             device_temperature_c=device_metrics.temperature_c,
             device_load_percent=device_metrics.utilization_percent,
             loading=self._loading_status,
+            family=base.family.name if base else "",
+            licence=base.family.licence if base else "",
         )
 
     def _training_config(self, base: BaseModel) -> TrainingConfig:

@@ -64,7 +64,7 @@ class TrainingConfig:
     module_dropout: float = 0.0
     #: Whether the UNet is trained (192 modules); sd-scripts' default.
     train_unet: bool = True
-    #: Whether the text encoder is trained too (72 more modules); sd-scripts' default.
+    #: Whether the text encoders are trained too (72 more modules); sd-scripts' default.
     train_text_encoder: bool = True
 
     # --- the optimizer -----------------------------------------------------------------------------------
@@ -76,6 +76,8 @@ class TrainingConfig:
     unet_lr: float = 1e-4
     #: Learning rate of the text encoder; smaller, because it forgets quickly (presets: 1e-5 to 5e-5).
     text_encoder_lr: float = 5e-5
+    #: Learning rates of several text encoders one by one; empty: `text_encoder_lr` for all.
+    text_encoder_lrs: tuple[float, ...] = ()
     #: Learning rate schedule, by the name that sd-scripts and diffusers use; sd-scripts' default.
     lr_scheduler: str = "constant"
     #: Steps in which the learning rates rise from zero; sd-scripts' default.
@@ -146,7 +148,10 @@ class TrainingConfig:
 
     def learning_rate(self, group: LoraGroup) -> float:
         """Return the learning rate of a component."""
-        return self.text_encoder_lr if group.is_text_encoder else self.unet_lr
+        if not group.is_text_encoder:
+            return self.unet_lr
+        rates = self.text_encoder_lrs or (self.text_encoder_lr,)
+        return rates[min(group.encoder_index, len(rates) - 1)]
 
 
 def check_config(config: TrainingConfig) -> None:

@@ -89,6 +89,7 @@ def _describe_later_settings(config: TrainingConfig) -> dict[str, Any]:
         "shape_from_initial": (config.shape_from_initial, False),
         "max_weight_norm": (config.max_weight_norm, None),
         "max_token_length": (config.max_token_length, 75),
+        "text_rates": (config.text_encoder_lrs, ()),
     }
     return {name: value for name, (value, default) in settings.items() if value != default}
 

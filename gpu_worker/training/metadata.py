@@ -89,7 +89,7 @@ def _describe_optimizer(base: BaseModel, config: TrainingConfig) -> dict[str, ob
     return {
         "ss_learning_rate": config.unet_lr,
         "ss_unet_lr": config.unet_lr if config.train_unet else None,
-        "ss_text_encoder_lr": config.text_encoder_lr if config.train_text_encoder else None,
+        "ss_text_encoder_lr": _describe_text_encoder_lr(config),
         "ss_optimizer": describe_optimizer(config),
         "ss_lr_scheduler": config.lr_scheduler,
         "ss_lr_warmup_steps": config.lr_warmup_steps,
@@ -98,6 +98,12 @@ def _describe_optimizer(base: BaseModel, config: TrainingConfig) -> dict[str, ob
         "ss_gradient_accumulation_steps": config.gradient_accumulation_steps,
         "ss_mixed_precision": {"torch.float16": "fp16", "torch.bfloat16": "bf16"}.get(str(base.dtype), "no"),
     }
+
+
+def _describe_text_encoder_lr(config: TrainingConfig) -> object:
+    if not config.train_text_encoder:
+        return None
+    return list(config.text_encoder_lrs) if config.text_encoder_lrs else config.text_encoder_lr
 
 
 def _describe_loss(config: TrainingConfig) -> dict[str, object]:

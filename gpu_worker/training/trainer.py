@@ -19,6 +19,7 @@ from gpu_worker.device import memory_modes
 from gpu_worker.device.memory_modes import ComputeError
 from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.lora import file as lora_file
+from gpu_worker.lora.layers import read_lora
 from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import (
     CheckpointEvent,
@@ -117,7 +118,13 @@ def train_photos(
         raise BadInput(JobProblem.NO_PHOTOS)
     check_config(task.config)
     run_state = RunState(base, task)
-    yield StartedEvent(job_id=task.job_id, attempt=task.attempt, step=run_state.step, steps=task.config.steps)
+    yield StartedEvent(
+        job_id=task.job_id,
+        attempt=task.attempt,
+        step=run_state.step,
+        steps=task.config.steps,
+        family=base.family.name,
+    )
     if latent_cache is None:  # not `or`: an empty cache is falsy
         latent_cache = LatentCache(task.latents_dir)
     if task.config.gradient_checkpointing is not None:
@@ -145,7 +152,7 @@ def _run_attempt(
     """Train in one memory mode, from the last checkpoint on."""
     config = task.config
     dataset = LatentDataset(base, task.images, config, latent_cache)
-    initial_weights = lora_file.read(task.initial_lora).weights if task.initial_lora else None
+    initial_weights = read_lora(base, task.initial_lora).weights if task.initial_lora else None
     state = TrainingState(base, config, run_state.checkpoint, initial_weights)
     train_step = TrainStep(base, config, dataset)
     try:

@@ -64,6 +64,23 @@ def tiny(loaded_tiny: BaseModel, tiny_weights: list[dict[str, torch.Tensor]]) ->
 
 
 @pytest.fixture(scope="session")
+def loaded_tiny_xl() -> Iterator[BaseModel]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield load_base_model("tiny-xl")
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def tiny_xl(loaded_tiny_xl: BaseModel) -> Iterator[BaseModel]:
+    """Yield the shared small SDXL; check that its weights and modules are as before the test."""
+    before = weights_hash(loaded_tiny_xl)
+    yield loaded_tiny_xl
+    assert not has_adapters(loaded_tiny_xl)
+    assert weights_hash(loaded_tiny_xl) == before
+
+
+@pytest.fixture(scope="session")
 def photos() -> tuple[bytes, ...]:
     return tuple(drawn.sample_photos(seed=5, count=5, side_px=96))
 

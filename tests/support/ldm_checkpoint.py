@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 _RESNET = (
@@ -85,3 +86,64 @@ def _vae_key(key: str) -> str:
             key = key.replace(f"attentions.0.{ours}.", f"attentions.0.{theirs}.")
         key = key.replace("mid_block.attentions.0", "mid.attn_1")
     return key.replace("conv_norm_out", "norm_out").replace("conv_shortcut", "nin_shortcut")
+
+
+def to_sgm(components: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return every weight of an SDXL under its name in sgm's layout, as Civitai's files have it."""
+    tensors = {}
+    for key, value in components["unet"].state_dict().items():
+        tensors["model.diffusion_model." + _sgm_key(key)] = value
+    ldm_vae = to_ldm({"unet": _NOTHING, "vae": components["vae"], "text_encoder": _NOTHING})
+    tensors |= ldm_vae
+    for key, value in components["text_encoder"].state_dict().items():
+        name = "text_model." + key.removeprefix("text_model.")
+        tensors[f"conditioner.embedders.0.transformer.{name}"] = value
+    for key, value in _to_open_clip(components["text_encoder_2"].state_dict()).items():
+        tensors[f"conditioner.embedders.1.model.{key}"] = value
+    return {key: value.contiguous() for key, value in tensors.items()}
+
+
+class _Nothing:
+    """A component without weights."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {}
+
+
+_NOTHING = _Nothing()
+
+
+def _sgm_key(key: str) -> str:
+    if found := re.match(r"add_embedding\.linear_(\d)\.(.*)", key):
+        return f"label_emb.0.{2 * int(found[1]) - 2}.{found[2]}"
+    if found := re.match(r"up_blocks\.(\d)\.upsamplers\.0\.(.*)", key):
+        return f"output_blocks.{3 * int(found[1]) + 2}.2.{found[2]}"
+    return _unet_key(key)
+
+
+def _to_open_clip(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    tensors = {}
+    for key, value in weights.items():
+        key = key.removeprefix("text_model.")
+        if found := re.match(r"encoder\.layers\.(\d+)\.self_attn\.q_proj\.(weight|bias)", key):
+            layer, kind = found.groups()
+            names = [f"encoder.layers.{layer}.self_attn.{each}_proj.{kind}" for each in "qkv"]
+            parts = [weights.get(name, weights.get(f"text_model.{name}")) for name in names]
+            joined = torch.cat([part for part in parts if part is not None])
+            tensors[f"transformer.resblocks.{layer}.attn.in_proj_{kind}"] = joined
+        elif not re.search(r"self_attn\.[kv]_proj", key):
+            for ours, theirs in (
+                ("encoder.layers.", "transformer.resblocks."),
+                ("self_attn.out_proj", "attn.out_proj"),
+                ("layer_norm1", "ln_1"),
+                ("layer_norm2", "ln_2"),
+                ("mlp.fc1", "mlp.c_fc"),
+                ("mlp.fc2", "mlp.c_proj"),
+                ("embeddings.token_embedding", "token_embedding"),
+                ("embeddings.position_embedding.weight", "positional_embedding"),
+                ("final_layer_norm", "ln_final"),
+                ("text_projection.weight", "text_projection"),
+            ):
+                key = key.replace(ours, theirs)
+            tensors[key] = value.t() if key == "text_projection" else value
+    return tensors

@@ -25,9 +25,10 @@ from gpu_worker.kohya.external import output
 from gpu_worker.kohya.external.process import ExternalProcess
 from gpu_worker.kohya.external.workspace import PROGRAM, create_workspace, workspaces_root
 from gpu_worker.lora import file as lora_file
-from gpu_worker.models.sd15 import recognition
-from gpu_worker.models.sd15.vae import find_vae
+from gpu_worker.models.sd15.family import SD15 as SD15_FAMILY
 from gpu_worker.models.sources.hub import SD15
+from gpu_worker.models.sources.names import resolve_name
+from gpu_worker.models.sources.vae import find_vae
 from gpu_worker.protocol import (
     SHIPPED_MODELS,
     DoneEvent,
@@ -84,7 +85,9 @@ class SdScriptsTrainer:
         with create_workspace(self.workspaces_dir) as folder:
             _write_photos(folder, request, repeats=max(1, steps // len(request.photos)))
             _write_initial_lora(folder, request)
-            yield StartedEvent(job_id=request.job_id, attempt=request.attempt, step=0, steps=steps)
+            yield StartedEvent(
+                job_id=request.job_id, attempt=request.attempt, step=0, steps=steps, family=SD15_FAMILY.name
+            )
             memory_mode = self.measure()
             config = replace(
                 TrainingConfig(),
@@ -176,7 +179,7 @@ class SdScriptsTrainer:
 
 def resolve_base_model(name: str) -> str:
     """Return the base model for sd-scripts; BaseModelError if it cannot load it without unpickling."""
-    name = recognition.resolve_name(name)
+    name = resolve_name(name)
     # Those of our own are narrower than any that sd-scripts takes.
     if name in SHIPPED_MODELS or (not name and not torch.cuda.is_available()):
         raise BaseModelError(JobProblem.SD_SCRIPTS_NEEDS_SD15)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gpu_worker.models.family import LoraGroup, ModelFamily, SamplingConfig
+from gpu_worker.models.family import STABLE_DIFFUSION, LoraGroup, ModelFamily, SamplingConfig
 from gpu_worker.protocol import SHAPES
 
 #: Sabour et al. 2024, "Align Your Steps", for Stable Diffusion 1.5; the same as `AysSchedules` of diffusers.
@@ -13,6 +13,7 @@ _FAST_TIMESTEPS = (999, 850, 736, 645, 545, 455, 343, 233, 124, 24)
 SD15 = ModelFamily(
     name="sd15",
     title="Stable Diffusion 1.x",
+    architecture=STABLE_DIFFUSION,
     licence="CreativeML Open RAIL-M",
     native_px=512,
     lora_groups=(

@@ -16,7 +16,7 @@ from gpu_worker.models.conditioning import Conditioning
 from gpu_worker.models.diffusion import Diffusion
 from gpu_worker.models.family import ModelFamily
 from gpu_worker.models.sd15.loading import ModelComponents
-from gpu_worker.models.sd15.vae import VaeSource
+from gpu_worker.models.sources.vae import VaeSource
 
 _EMBEDS = "prompt_embeds"  #: (rows, tokens, width)
 
@@ -68,6 +68,9 @@ class Sd15Model(BaseModel):
         encoded = self._encoder.encode_prompts(prompts, clip_skip, max_token_length)
         return Conditioning({_EMBEDS: encoded.hidden_states})
 
-    def encode_weighted_prompts(self, prompts: Sequence[str]) -> Conditioning:
+    def encode_weighted_prompts(
+        self, prompts: Sequence[str], negative_prompt: str | None = None
+    ) -> Conditioning:
         """Return the prompt embeddings, (prompts, 77 * chunks, width)."""
-        return Conditioning({_EMBEDS: self._encoder.encode_weighted(prompts).hidden_states})
+        all_prompts = prompts if negative_prompt is None else [negative_prompt, *prompts]
+        return Conditioning({_EMBEDS: self._encoder.encode_weighted(all_prompts).hidden_states})

@@ -5,19 +5,15 @@ The worker and `loracode doctor` both ask here, so that they never disagree. Not
 
 from __future__ import annotations
 
-import json
-import os
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gpu_worker.errors import BaseModelError, JobProblem
 from gpu_worker.models.sources.hub import MODEL_FOLDERS, WEIGHT_FOLDERS
+from gpu_worker.models.sources.names import find_other_model, find_pattern, has_key, read_json
 
 TEXT_WIDTH = 768
-#: Files that can run code when they are opened.
-PICKLE_SUFFIXES = {".ckpt", ".pt", ".pth", ".bin", ".pkl"}
 _TEXT_TO_PICTURE_CHANNELS = 4
 _CONV_INS = ("model.diffusion_model.input_blocks.0.0.weight", "unet.conv_in.weight")
 _TEXT_ATTENTIONS = (
@@ -28,13 +24,6 @@ _UNET, _BARE_UNET = r"^(model\.diffusion_model|unet)\.", r"^(input_blocks|down_b
 _TEXT_ENCODER = r"^(cond_stage_model\.transformer|text_encoder)\."
 _VAE = r"^(first_stage_model|vae)\."
 _EMA_UNET = r"^model_ema\.diffusion_model"
-#: Other base models, by keys.
-_MODELS = (
-    ("SDXL", r"^conditioner\.embedders\.|label_emb|^text_encoder_2\.|add_embedding"),
-    ("Stable Diffusion 2", r"^cond_stage_model\.model\."),
-    ("Stable Diffusion 3", r"joint_blocks\."),
-    ("FLUX", r"(double|single)_blocks\.|single_transformer_blocks\."),
-)
 #: Files that are no base model, by keys.
 _FILES = (
     ("LoRA", r"lora_|\.lora\.|hada_w1|lokr_w"),
@@ -43,39 +32,6 @@ _FILES = (
 )
 _VAE_FILE = r"^(encoder|decoder)\.conv_in\."
 _SD2_TEXT_WIDTH = 1024
-_HUB_LINK = re.compile(r"^(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+?)/?(?:\?.*)?$")
-
-
-def resolve_name(name: str) -> str:
-    """Return what is meant by a base model's name; BaseModelError says what to give instead.
-
-    A path in the home folder is expanded, and a link to a model's page on the hub becomes its hub id.
-    """
-    name = name.strip().strip("\"'")
-    if found := _HUB_LINK.match(name):
-        return found[1]
-    if re.match(r"^https?://", name):
-        raise BaseModelError(JobProblem.BASE_MODEL_LINK, name=name)
-    if name.startswith("~"):
-        return os.path.expanduser(name)  # noqa: PTH111 - an unknown user's home stays as it is
-    if os.name != "nt" and (re.match(r"^[A-Za-z]:[\\/]", name) or name.startswith("\\\\")):
-        raise BaseModelError(JobProblem.BASE_MODEL_OTHER_SYSTEM, name=name)
-    if re.match(r"^[\w.-]+/[\w.-]+(@|:|/tree/|/resolve/)[\w./-]+$", name) and not Path(name).exists():
-        model = re.split(r"@|:|/tree/|/resolve/", name)[0]
-        raise BaseModelError(JobProblem.BASE_MODEL_REVISION, name=name, model=model)
-    return name
-
-
-def read_shapes(path: Path) -> dict[str, Sequence[int]]:
-    """Return the shapes of a safetensors file's tensors by name, from its header alone."""
-    with path.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return {name: info["shape"] for name, info in header.items() if name != "__metadata__"}
-
-
-def find_other_model(keys: Collection[str]) -> str | None:
-    """Return which other base model a file's keys belong to; None if they may be of Stable Diffusion 1.x."""
-    return _find_name(_MODELS, keys)
 
 
 def check_file(
@@ -84,7 +40,7 @@ def check_file(
     """Raise BaseModelError if a single file is not a whole Stable Diffusion 1.x, with what it is."""
     if model := find_other_model(shapes):
         raise BaseModelError(JobProblem.BASE_MODEL_OTHER_MODEL, name=name, model=model)
-    if not _has(_UNET, shapes):
+    if not has_key(_UNET, shapes):
         _refuse_without_unet(shapes, name)
     conv_in = next((shapes[key] for key in _CONV_INS if key in shapes), None)
     attention = next((shapes[key] for key in _TEXT_ATTENTIONS if key in shapes), None)
@@ -96,7 +52,7 @@ def check_file(
         raise BaseModelError(JobProblem.BASE_MODEL_OTHER_MODEL, name=name, model="Stable Diffusion 2")
     if attention[1] != text_width:
         raise BaseModelError(JobProblem.BASE_MODEL_OTHER_KIND, name=name)
-    has_text_encoder, has_vae = _has(_TEXT_ENCODER, shapes), _has(_VAE, shapes)
+    has_text_encoder, has_vae = has_key(_TEXT_ENCODER, shapes), has_key(_VAE, shapes)
     if not has_text_encoder and not has_vae:  # a VAE alone would not help
         raise BaseModelError(JobProblem.BASE_MODEL_UNET_ONLY, name=name)
     if not has_text_encoder:
@@ -106,13 +62,13 @@ def check_file(
 
 
 def _refuse_without_unet(shapes: Mapping[str, Sequence[int]], name: str) -> None:
-    if _has(_EMA_UNET, shapes):
+    if has_key(_EMA_UNET, shapes):
         raise BaseModelError(JobProblem.BASE_MODEL_EMA_ONLY, name=name)
-    if kind := _find_name(_FILES, shapes):
+    if kind := find_pattern(_FILES, shapes):
         raise BaseModelError(JobProblem.BASE_MODEL_OTHER_FILE, name=name, kind=kind)
-    if _has(_BARE_UNET, shapes):
+    if has_key(_BARE_UNET, shapes):
         raise BaseModelError(JobProblem.BASE_MODEL_UNET_ONLY, name=name)
-    if _has(_VAE_FILE, shapes) or (_has(_VAE, shapes) and not _has(_TEXT_ENCODER, shapes)):
+    if has_key(_VAE_FILE, shapes) or (has_key(_VAE, shapes) and not has_key(_TEXT_ENCODER, shapes)):
         raise BaseModelError(JobProblem.BASE_MODEL_OTHER_FILE, name=name, kind="VAE")
     raise BaseModelError(JobProblem.BASE_MODEL_NOT_SD15, name=name)
 
@@ -131,21 +87,14 @@ def read_folder_configs(path: Path, needs_vae: bool = True) -> dict[str, dict[st
                 raise BaseModelError(JobProblem.BASE_MODEL_NO_VAE, name=path.name)
             raise BaseModelError(JobProblem.BASE_MODEL_LACKS_PART, name=path.name, part=part)
     try:
-        configs = {part: _read_json(path / part / "config.json") for part in weight_folders}
+        configs = {part: read_json(path / part / "config.json") for part in weight_folders}
         scheduler_file = path / "scheduler" / "scheduler_config.json"
-        scheduler = _read_json(scheduler_file) if scheduler_file.is_file() else {}
+        scheduler = read_json(scheduler_file) if scheduler_file.is_file() else {}
     except (OSError, ValueError) as error:
         raise BaseModelError(JobProblem.BASE_MODEL_UNREADABLE, name=path.name, detail=str(error)) from error
     _check_unet_config(configs["unet"], scheduler, path.name)
     configs["unet"]["sample_size"] = _find_sample_size(configs)
     return configs
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    values = json.loads(path.read_text("utf-8"))
-    if not isinstance(values, dict):
-        raise ValueError(f"{path.name} holds no settings")
-    return values
 
 
 def _check_unet_config(unet: dict[str, Any], scheduler: dict[str, Any], name: str) -> None:
@@ -170,12 +119,3 @@ def _find_sample_size(configs: Mapping[str, dict[str, Any]]) -> int:
         return size
     image_px = configs.get("vae", {}).get("sample_size")
     return image_px // 8 if isinstance(image_px, int) and image_px >= 8 else 64
-
-
-def _has(pattern: str, keys: Collection[str]) -> bool:
-    compiled = re.compile(pattern)
-    return any(compiled.search(key) for key in keys)
-
-
-def _find_name(patterns: Collection[tuple[str, str]], keys: Collection[str]) -> str | None:
-    return next((name for name, pattern in patterns if _has(pattern, keys)), None)

@@ -6,15 +6,14 @@ and generation run through exactly the code that SD 1.5 takes.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from gpu_worker.models.sd15.config import Widths, text_encoder_config, unet_config, vae_config
+from gpu_worker.models.sources.random_weights import fill_randomly
 
 NAME = "tiny"
 WIDTHS = Widths(
@@ -39,21 +38,5 @@ def build_parts() -> tuple[Any, Any, CLIPTextModel]:
         text_encoder = CLIPTextModel(CLIPTextConfig(**text_encoder_config(WIDTHS)))
     generator = torch.Generator().manual_seed(_SEED)
     for model in (unet, vae, text_encoder):
-        _init_weights(model, generator)
+        fill_randomly(model, generator)
     return unet, vae, text_encoder
-
-
-@torch.no_grad()
-def _init_weights(model: nn.Module, generator: torch.Generator) -> None:
-    """Draw every weight so that activations keep about their scale from layer to layer."""
-    for module in model.modules():
-        weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
-        if isinstance(module, nn.Embedding):
-            module.weight.normal_(0.0, 0.02, generator=generator)
-        elif isinstance(module, nn.Linear | nn.Conv2d):
-            fan_in = module.weight[0].numel()
-            module.weight.normal_(0.0, 1 / math.sqrt(fan_in), generator=generator)
-        elif isinstance(weight, nn.Parameter):  # a norm
-            weight.fill_(1.0)
-        if isinstance(bias, nn.Parameter):
-            bias.zero_()

@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 WEIGHT_FOLDERS = ("unet", "vae", "text_encoder")
 MODEL_FOLDERS = (*WEIGHT_FOLDERS, "tokenizer", "scheduler")
+#: Of a model with a second text encoder. The last are downloaded last, so that a part is never taken for all.
+WEIGHT_FOLDERS_2 = (*WEIGHT_FOLDERS, "text_encoder_2")
+MODEL_FOLDERS_2 = (*WEIGHT_FOLDERS_2, "tokenizer_2", "tokenizer", "scheduler")
 #: Left free beside a download, for the database and LoRAs.
 RESERVED_BYTES = 2**30
 #: Progress is logged every so many percent.
@@ -162,22 +165,21 @@ class Hub:
         return min(get_size_bytes(blob) or get_size_bytes(get_part_path(blob)), file.size_bytes)
 
 
-def is_hub_id(name: str) -> bool:
-    """Return True for a hub id, `owner/name`; a path has more separators, a drive, or a leading dot."""
-    return not name.startswith(("/", ".", "~")) and "\\" not in name and name.count("/") == 1
-
-
 def select_files(files: Iterable[RemoteFile], prefer_half: bool) -> list[RemoteFile]:
-    """Return the files of a Stable Diffusion 1.x model; empty if a component has no safetensors."""
+    """Return the files of a diffusers model; empty if a component has no safetensors."""
     needed_files: list[RemoteFile] = []
-    by_folder: dict[str, list[RemoteFile]] = {folder: [] for folder in MODEL_FOLDERS}
+    files = list(files)
+    has_second_encoder = any(file.name.startswith("text_encoder_2/") for file in files)
+    by_folder: dict[str, list[RemoteFile]] = {
+        folder: [] for folder in (MODEL_FOLDERS_2 if has_second_encoder else MODEL_FOLDERS)
+    }
     for file in files:
         folder, _, file_name = file.name.partition("/")
         if folder in by_folder and "/" not in file_name:
             by_folder[folder].append(file)
     for folder, folder_files in by_folder.items():
         needed_files += [file for file in folder_files if file.name.endswith(_TEXT_SUFFIXES)]
-        if folder in WEIGHT_FOLDERS:
+        if folder in WEIGHT_FOLDERS_2:
             weights = [each for each in folder_files if each.name.endswith(".safetensors")]
             half_files = [each for each in weights if ".fp16" in each.name]
             full_files = [each for each in weights if each not in half_files and ".non_ema" not in each.name]
@@ -190,10 +192,11 @@ def select_files(files: Iterable[RemoteFile], prefer_half: bool) -> list[RemoteF
 
 def is_complete(folder: Path, needs_vae: bool = True) -> bool:
     """Return True if a folder has all components of a diffusers model, with all shards of their weights."""
-    parts = [part for part in MODEL_FOLDERS if needs_vae or part != "vae"]
+    folders = MODEL_FOLDERS_2 if (folder / "text_encoder_2").is_dir() else MODEL_FOLDERS
+    parts = [part for part in folders if needs_vae or part != "vae"]
     if not all((folder / part).is_dir() and any((folder / part).iterdir()) for part in parts):
         return False
-    return all(has_weights(folder / part) for part in parts if part in WEIGHT_FOLDERS)
+    return all(has_weights(folder / part) for part in parts if part in WEIGHT_FOLDERS_2)
 
 
 def has_weights(folder: Path) -> bool:

@@ -114,14 +114,19 @@ class WeightSource:
         return {name: view for name, (_, view) in self._tensors.items()}
 
     def with_names(self, views: Mapping[str, Tensor]) -> WeightSource:
-        """Return a source with these views, which may be renamed or reshaped."""
-        owners = {view.data_ptr(): file for file, view in self._tensors.values()}
-        return WeightSource({name: (owners[view.data_ptr()], view) for name, view in views.items()})
+        """Return a source with these views, which may be renamed, reshaped or cut into parts."""
+        owners = {_get_storage(view): file for file, view in self._tensors.values()}
+        return WeightSource({name: (owners[_get_storage(view)], view) for name, view in views.items()})
 
     def items(self) -> Iterator[tuple[str, MappedFile, Tensor]]:
         """Yield name, file and view."""
         for name, (file, view) in self._tensors.items():
             yield name, file, view
+
+
+def _get_storage(view: Tensor) -> int:
+    """Return where the tensor begins that a view shows all or a part of."""
+    return view.untyped_storage().data_ptr()
 
 
 def load_weights(

@@ -15,7 +15,7 @@ from gpu_worker.protocol import WorkerHealth
 from tests.support.model_hub import MODEL, UNET, small_hub
 
 ROOT = Path(__file__).resolve().parents[3]
-DRAWN = ROOT / "gpu_worker/models/drawn/model"
+DRAWN = ROOT / "gpu_worker/models/sd15/drawn/model"
 
 
 async def until(backend: ProcessBackend, holds: Callable[[WorkerHealth], bool]) -> WorkerHealth:

@@ -9,7 +9,7 @@ import torch
 
 import drawn
 from gpu_worker.errors import BadInput
-from gpu_worker.models.drawn.judge import WEIGHTS, DrawingAttributes, IdentityModel
+from gpu_worker.models.sd15.drawn.judge import WEIGHTS, DrawingAttributes, IdentityModel
 
 UNSEEN = drawn.UNSEEN_SEED + 7_000
 

@@ -17,8 +17,9 @@ from gpu_worker.kohya.external.trainer import resolve_base_model
 from gpu_worker.models import files
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.registry import load_base_model
-from gpu_worker.models.sd15 import loading, recognition
+from gpu_worker.models.sd15 import loading
 from gpu_worker.models.sd15 import tiny as models_tiny
+from gpu_worker.models.sources.names import resolve_name
 from tests.gpu_worker.models.test_base_model import save_folder
 from tests.support.ldm_checkpoint import to_ldm
 
@@ -72,11 +73,6 @@ SINGLE_FILES: dict[str, tuple[Callable[[Tensors], Tensors], JobProblem, str]] = 
         lambda t: {"control_model.x": torch.ones(1)},
         JobProblem.BASE_MODEL_OTHER_FILE,
         "is a ControlNet",
-    ),
-    "SDXL": (
-        lambda t: {**t, UNET + "label_emb.0.0.weight": torch.ones(1)},
-        JobProblem.BASE_MODEL_OTHER_MODEL,
-        "SDXL",
     ),
     "SD 2": (
         lambda t: {**without(t, TEXT), TEXT + "model.token_embedding.weight": torch.ones(1)},
@@ -196,7 +192,6 @@ def set_config(folder: Path, part: str, **changes: object) -> None:
     [
         ({"in_channels": 9}, {}, "inpainting"),
         ({"in_channels": 8}, {}, "pix2pix"),
-        ({"addition_embed_type": "text_time"}, {}, "SDXL"),
         ({"use_linear_projection": True}, {}, "Stable Diffusion 2"),
         ({"cross_attention_dim": 1024}, {}, "Stable Diffusion 2"),
         (
@@ -245,7 +240,7 @@ def test_nan_in_a_folder_is_found(folder: Path) -> None:
     ],
 )
 def test_a_name_is_taken_as_it_is_meant(name: str, meant: str) -> None:
-    assert recognition.resolve_name(name) == meant
+    assert resolve_name(name) == meant
 
 
 @pytest.mark.parametrize(

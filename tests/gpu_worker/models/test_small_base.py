@@ -14,10 +14,10 @@ from PIL import Image
 
 from benchmarks.small_base import measures, pairs
 from drawn import UNSEEN_SEED
-from gpu_worker.models import drawn
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.drawn.judge import IdentityModel
 from gpu_worker.models.registry import load_base_model
+from gpu_worker.models.sd15 import drawn
+from gpu_worker.models.sd15.drawn.judge import IdentityModel
 from gpu_worker.models.sd15.family import DRAWN
 from gpu_worker.training.config import default_training_config
 from gpu_worker.training.trainer import train

@@ -20,8 +20,8 @@ from gpu_worker.models import files
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.registry import load_base_model
 from gpu_worker.models.sd15 import loading, tiny
-from gpu_worker.models.sd15.vae import create_hub, find_vae
 from gpu_worker.models.sources.hub import Hub
+from gpu_worker.models.sources.vae import create_hub, find_vae
 from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.data import TrainingImage
 from gpu_worker.training.latents import LatentCache, encode_photo

@@ -27,7 +27,7 @@ from gpu_worker.training.latents import EncodedSample
 from gpu_worker.training.step import TrainStep
 
 RELATIVE = 1e-4
-SIZE = ImageSize((64, 64), (0, 0), (64, 64))
+SIZE = ImageSize((90, 70), (13, 2), (64, 64))
 CAPTIONS = ("sks person", "photo of a person on the beach")
 
 

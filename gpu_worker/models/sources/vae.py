@@ -1,4 +1,4 @@
-"""A VAE that replaces the base model's own: where its files are, and whether it fits Stable Diffusion 1.x.
+"""A VAE that replaces the base model's own: where its files are, and whether it fits the family.
 
 The worker and `loracode doctor` both ask here, before any weight is read. Nothing here needs torch.
 """
@@ -16,22 +16,23 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from gpu_worker.errors import BaseModelError, JobProblem
-from gpu_worker.models.sd15 import recognition
+from gpu_worker.models.family import SDXL_ARCHITECTURE, STABLE_DIFFUSION
 from gpu_worker.models.sources.download import hash_file
-from gpu_worker.models.sources.hub import (
-    FileLayout,
-    Hub,
-    ProgressCallback,
-    RemoteFile,
-    has_weights,
+from gpu_worker.models.sources.hub import FileLayout, Hub, ProgressCallback, RemoteFile, has_weights
+from gpu_worker.models.sources.names import (
+    PICKLE_SUFFIXES,
+    find_other_model,
     is_hub_id,
+    read_shapes,
+    resolve_name,
 )
 
 #: What is before the keys in a single file: the original layout's, diffusers' pipeline's, or nothing.
 _PREFIXES = ("first_stage_model.", "vae.", "")
 _CONV_IN = "decoder.conv_in.weight"
-_LATENT_CHANNELS, _LEVELS, _SCALING_FACTOR = 4, 4, 0.18215
-_SDXL_SCALING_FACTOR = 0.13025
+_LATENT_CHANNELS, _LEVELS = 4, 4
+#: What latents are multiplied by, which no single file says.
+SCALING_FACTORS = {STABLE_DIFFUSION: 0.18215, SDXL_ARCHITECTURE: 0.13025}
 
 
 @dataclass(frozen=True)
@@ -62,27 +63,32 @@ class VaeSource:
         return {"ss_vae_name": self.name, "ss_vae_hash": old_hash, "ss_new_vae_hash": self.sha256}
 
 
-def find_vae(name: str, hub: Hub | None = None, on_progress: ProgressCallback = lambda _: None) -> VaeSource:
-    """Return the VAE of a folder, a file or a hub id; raises BaseModelError if it fits no SD 1.x.
+def find_vae(
+    name: str,
+    hub: Hub | None = None,
+    on_progress: ProgressCallback = lambda _: None,
+    model: str = STABLE_DIFFUSION,
+) -> VaeSource:
+    """Return the VAE of a folder, a file or a hub id; raises BaseModelError if it does not fit the model.
 
     `on_progress` is called with the progress of a download.
     """
-    if local_source := find_local_vae(name):
+    if local_source := find_local_vae(name, model):
         return local_source
-    name = recognition.resolve_name(name)
-    return _find_in_folder((hub or create_hub()).get_folder(name, False, on_progress), name)
+    name = resolve_name(name)
+    return _find_in_folder((hub or create_hub()).get_folder(name, False, on_progress), name, model)
 
 
-def find_local_vae(name: str) -> VaeSource | None:
+def find_local_vae(name: str, model: str = STABLE_DIFFUSION) -> VaeSource | None:
     """Return the VAE of a folder or a file; None for a hub id. Raises BaseModelError."""
-    name = recognition.resolve_name(name)
+    name = resolve_name(name)
     path = Path(name)
-    if path.suffix.lower() in recognition.PICKLE_SUFFIXES:
+    if path.suffix.lower() in PICKLE_SUFFIXES:
         raise BaseModelError(JobProblem.VAE_PICKLE, name=path.name)
     if path.is_dir():
-        return _find_in_folder(path, path.resolve().name)
+        return _find_in_folder(path, path.resolve().name, model)
     if path.suffix.lower() == ".safetensors" and path.is_file():
-        _check_file(path)
+        _check_file(path, model)
         return VaeSource(path.name, path, None)
     if path.suffix.lower() == ".safetensors" or not is_hub_id(name):
         raise BaseModelError(JobProblem.VAE_MISSING, name=path.name)
@@ -99,7 +105,7 @@ def find_prefix(keys: Collection[str]) -> str | None:
     return next((prefix for prefix in _PREFIXES if prefix + _CONV_IN in keys), None)
 
 
-def _find_in_folder(folder: Path, name: str) -> VaeSource:
+def _find_in_folder(folder: Path, name: str, model: str) -> VaeSource:
     part = next((each for each in (folder, folder / "vae") if has_weights(each)), None)
     if part is None:
         raise BaseModelError(JobProblem.VAE_NONE, name=name)
@@ -111,39 +117,40 @@ def _find_in_folder(folder: Path, name: str) -> VaeSource:
             name,
             channels=config.get("latent_channels", _LATENT_CHANNELS),
             levels=len(config["block_out_channels"]),
-            scaling_factor=config.get("scaling_factor", _SCALING_FACTOR),
+            scaling_factor=config.get("scaling_factor", SCALING_FACTORS[STABLE_DIFFUSION]),
+            wanted=model,
         )
     except (OSError, ValueError, AttributeError, TypeError, KeyError) as error:
         raise BaseModelError(JobProblem.VAE_DAMAGED, name=name) from error
     return VaeSource(name, part, config)
 
 
-def _check_file(path: Path) -> None:
+def _check_file(path: Path, wanted: str) -> None:
     try:
         with safe_open(path, framework="numpy"):  # checks the header against the file's length
-            shapes = recognition.read_shapes(path)
+            shapes = read_shapes(path)
     except (OSError, SafetensorError) as error:
         raise BaseModelError(JobProblem.VAE_DAMAGED, name=path.name) from error
-    if model := recognition.find_other_model(shapes):
-        raise BaseModelError(JobProblem.VAE_OTHER_MODEL, name=path.name, model=model)
+    if (model := find_other_model(shapes)) not in (None, wanted):
+        raise BaseModelError(JobProblem.VAE_OTHER_MODEL, name=path.name, model=str(model))
     prefix = find_prefix(shapes)
     if prefix is None:
         raise BaseModelError(JobProblem.VAE_NONE, name=path.name)
     level_starts = (f"{prefix}encoder.down.", f"{prefix}encoder.down_blocks.")
     levels = {key.removeprefix(prefix).split(".")[2] for key in shapes if key.startswith(level_starts)}
-    _check_shape(path.name, shapes[prefix + _CONV_IN][1], len(levels), _SCALING_FACTOR)
+    _check_shape(path.name, shapes[prefix + _CONV_IN][1], len(levels), SCALING_FACTORS[wanted], wanted)
 
 
-def _check_shape(name: str, channels: int, levels: int, scaling_factor: float) -> None:
-    """Raise BaseModelError for latents that a UNet of Stable Diffusion 1.x was not trained on."""
-    model = None
+def _check_shape(name: str, channels: int, levels: int, scaling_factor: float, wanted: str) -> None:
+    """Raise BaseModelError for latents that the model's UNet was not trained on."""
     if channels != _LATENT_CHANNELS:
         model = f"{channels} channels, as of Stable Diffusion 3 or FLUX"
-    elif abs(scaling_factor - _SDXL_SCALING_FACTOR) < 1e-4:
-        model = "SDXL"
-    elif levels != _LEVELS or abs(scaling_factor - _SCALING_FACTOR) > 1e-4:
+    elif levels != _LEVELS:
         model = f"{levels} levels, scaling factor {scaling_factor:g}"
-    if model is not None:
+    else:
+        known = (title for title, factor in SCALING_FACTORS.items() if abs(scaling_factor - factor) < 1e-4)
+        model = next(known, f"{levels} levels, scaling factor {scaling_factor:g}")
+    if model != wanted:
         raise BaseModelError(JobProblem.VAE_OTHER_MODEL, name=name, model=model)
 
 

@@ -1,0 +1,75 @@
+"""Stable Diffusion XL as a family, and its embedded small model. Torch-free."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gpu_worker.models.family import SDXL_ARCHITECTURE, LoraGroup, ModelFamily, SamplingConfig
+from gpu_worker.models.sdxl.names import UNET_NAMES
+
+_CLIP_BLOCKS = ("CLIPAttention", "CLIPSdpaAttention", "CLIPMLP")
+
+SDXL = ModelFamily(
+    name="sdxl",
+    title="SDXL",
+    architecture=SDXL_ARCHITECTURE,
+    licence="CreativeML Open RAIL++-M",
+    native_px=1024,
+    lora_groups=(
+        LoraGroup(
+            name="unet",
+            key_prefix="lora_unet_",
+            log_name="unet",
+            block_classes=("Transformer2DModel",),
+            conv_block_classes=("ResnetBlock2D", "Downsample2D", "Upsample2D"),
+            end_paths=("conv_in", "time_embedding.linear_1", "time_embedding.linear_2", "conv_out"),
+            names=UNET_NAMES,
+        ),
+        LoraGroup(
+            name="text_encoder",
+            key_prefix="lora_te1_text_model_",
+            log_name="textencoder 1",
+            block_classes=_CLIP_BLOCKS,
+            other_prefixes=("lora_te_text_model_",),
+        ),
+        LoraGroup(
+            name="text_encoder_2",
+            key_prefix="lora_te2_text_model_",
+            log_name="textencoder 2",
+            block_classes=_CLIP_BLOCKS,
+        ),
+    ),
+    # The buckets of about a megapixel that it was trained on: 832 x 1216.
+    shapes={"square": (1.0, 1.0), "portrait": (0.8125, 1.1875), "landscape": (1.1875, 0.8125)},
+    training_defaults={
+        "train_text_encoder": False,  # sd-scripts' guide for SDXL: the UNet only
+        "text_encoder_lr": 1e-5,  # and this rate where they learn
+        "checkpoint_every_s": 300.0,  # half a gigabyte each
+        "sample_every_steps": 250,
+        "candidate_every_steps": 250,
+        "candidates_from_step": 500,
+    },
+    sampling=SamplingConfig(guidance_scale=5.0),  # diffusers' default for SDXL
+    metadata={
+        "ss_base_model_version": "sdxl_base_v1-0",
+        "modelspec.architecture": "stable-diffusion-xl-v1-base/lora",
+    },
+)
+
+#: It has random weights: with high learning rates a few steps already change its pictures visibly.
+TINY_XL = replace(
+    SDXL,
+    name="tiny-xl",
+    title="the embedded SDXL for tests",
+    licence="that of LoraCode",
+    native_px=128,
+    training_defaults={
+        "train_text_encoder": False,
+        "steps": 40,
+        "unet_lr": 2e-3,
+        "text_encoder_lr": 5e-4,
+        "checkpoint_every_steps": 20,
+        "sample_every_steps": 20,
+    },
+    sampling=SamplingConfig(steps=6, guidance_scale=5.0),
+)

@@ -1,0 +1,24 @@
+"""Weights of the embedded models, which have learnt nothing."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+
+@torch.no_grad()
+def fill_randomly(model: nn.Module, generator: torch.Generator) -> None:
+    """Draw every weight so that activations keep about their scale from layer to layer."""
+    for module in model.modules():
+        weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+        if isinstance(module, nn.Embedding):
+            module.weight.normal_(0.0, 0.02, generator=generator)
+        elif isinstance(module, nn.Linear | nn.Conv2d):
+            fan_in = module.weight[0].numel()
+            module.weight.normal_(0.0, 1 / math.sqrt(fan_in), generator=generator)
+        elif isinstance(weight, nn.Parameter):  # a norm
+            weight.fill_(1.0)
+        if isinstance(bias, nn.Parameter):
+            bias.zero_()
