@@ -126,6 +126,7 @@ class Lora:
     name: str = ""  #: what its owner calls it
     likeness: LikenessReport | None = None  #: None where nothing honest could be measured
     steps: int | None = None  #: that its file has learnt for
+    family: str = ""  #: of the base model that it was trained on; empty: not known
 
 
 class Permission(enum.StrEnum):

@@ -133,13 +133,22 @@ class JobRepository:
             )
         )
 
-    async def record_start(self, job_id: JobId, attempt: int, step: int, steps: int) -> bool:
-        """Record at which step the worker started an attempt. Fenced."""
+    async def record_start(
+        self, job_id: JobId, attempt: int, step: int, steps: int, family: str = ""
+    ) -> bool:
+        """Record at which step the worker started an attempt, and the family of a training. Fenced."""
         sql = "UPDATE jobs SET begun_ms = ?, begun_step = ?, step = ?, steps = ? WHERE id = ?"
         values = (self._connection.now_ms(), step, step, steps, job_id)
-        return await self._write_if_current(
-            job_id, attempt, lambda connection: connection.execute(sql, values)
-        )
+
+        def transaction(connection: sqlite3.Connection) -> None:
+            connection.execute(sql, values)
+            connection.execute(
+                "UPDATE loras SET family = ? WHERE ? != '' AND code ="
+                " (SELECT code FROM jobs WHERE id = ? AND kind = 'train')",
+                (family, family, job_id),
+            )
+
+        return await self._write_if_current(job_id, attempt, transaction)
 
     async def record_progress(self, job_id: JobId, attempt: int, step: int, steps: int | None = None) -> bool:
         """Record the progress of a job; with `steps=None` their number stays. Fenced."""

@@ -101,7 +101,9 @@ class EventRecorder:
             case StartedEvent():
                 self._attempt_starts[job.id] = (event.step, monotonic())
                 await ensure_current(
-                    self._database.jobs.record_start(job.id, job.attempt, event.step, event.steps)
+                    self._database.jobs.record_start(
+                        job.id, job.attempt, event.step, event.steps, event.family
+                    )
                 )
                 self._listener.on_job_changed(job.id)
             case ProgressEvent():

@@ -184,7 +184,8 @@ class GenerationService:
         if (blocked_words := self._context.block_list.find_match(params.prompt)) is not None:
             raise UserError(translate("not-drawn-here", words=blocked_words))
         database, now = self._context.database, self._context.clock()
-        await access.require_usable_lora(database, account, code, now)
+        lora = await access.require_usable_lora(database, account, code, now)
+        access.check_family(lora, self._context.queue.health())
         if (
             params.best and len(await database.results.list_training_pictures(code)) < 2
         ):  # the first is the strip
@@ -194,11 +195,12 @@ class GenerationService:
             raise UserError(translate("too-many-codes", most=MAX_CODES_PER_PICTURE))
         for other_code in other_codes:
             try:
-                await access.require_usable_lora(database, account, other_code, now)
+                other_lora = await access.require_usable_lora(database, account, other_code, now)
             except UnknownCode as error:  # it may be two years: how to write those is said with it
                 raise UnknownCode(
                     translate("unknown-code-in-prompt", code=format_code(other_code))
                 ) from error
+            access.check_family(other_lora, self._context.queue.health())
         has_style = params.style and params.style.lower() != generation_options.NO_STYLE
         style = self._context.styles.resolve(params.style).name if has_style else ""
         seed = _new_seed() if params.seed is None else params.seed

@@ -116,7 +116,8 @@ class ContinuationService:
         """Begin at once where its photos are kept; else ask for five."""
         database, account, address = self._context.database, request.account, request.address
         async with self._context.locks.get_lock(account):
-            await access.require_ready_lora(database, account, code, self._context.clock())
+            lora = await access.require_ready_lora(database, account, code, self._context.clock())
+            access.check_family(lora, self._context.queue.health())
             async with self._context.admission_lock:
                 await self._photo_sets.trainings.check_open(request, code)
                 job = await database.photos.continue_training(
@@ -136,7 +137,8 @@ class ContinuationService:
         code_text, photo_text = split_code(generation_options.clean_text(request.text))
         usage = usage_example(request.identity.platform, "replace")
         code = generation_options.read_code(code_text, usage)
-        await access.require_ready_lora(database, account, code, self._context.clock())
+        lora = await access.require_ready_lora(database, account, code, self._context.clock())
+        access.check_family(lora, self._context.queue.health())
         photo_number = re.fullmatch(rf"(?:photo|foto)? ?#?([1-{PHOTOS_PER_LORA}])", photo_text.lower())
         if photo_number is None:
             raise UserError(translate("replace-range", most=PHOTOS_PER_LORA, example=usage))

@@ -34,6 +34,7 @@ def lora_from_row(row: sqlite3.Row) -> Lora:
         if row["likeness"] is None
         else msgspec.json.decode(row["likeness"], type=LikenessReport),
         steps=row["steps"],
+        family=row["family"],
     )
 
 

@@ -207,6 +207,8 @@ def merge_health(healths: Sequence[WorkerHealth]) -> WorkerHealth | None:
         ),
         device_load_percent=sum(load_percents) // len(load_percents) if load_percents else None,
         loading=next((each.loading for each in healths if each.loading), ""),
+        family=next((each.family for each in healths if each.family), ""),
+        licence=next((each.licence for each in healths if each.licence), ""),
     )
 
 

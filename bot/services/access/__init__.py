@@ -3,6 +3,7 @@
 from bot.services.access._admission import AccessLevel, AccessPolicy
 from bot.services.access._guesses import MAX_IN_TOTAL, MAX_PER_ACCOUNT
 from bot.services.access._ownership import (
+    check_family,
     require_job,
     require_lora,
     require_own_button,
@@ -23,6 +24,7 @@ __all__ = [
     "MAX_PER_ACCOUNT",
     "AccessLevel",
     "AccessPolicy",
+    "check_family",
     "check_picture_quota",
     "check_queue_limit",
     "check_training_quota",

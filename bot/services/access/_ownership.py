@@ -13,6 +13,7 @@ from bot.db import Database
 from bot.texts import translate
 from bot.texts.loras import not_usable
 from bot.texts.words import format_time_left
+from gpu_worker.protocol import WorkerHealth
 
 
 def require_own_button(request: Request) -> None:
@@ -41,6 +42,15 @@ async def require_usable_lora(database: Database, account: AccountId, code: Lora
     if lora is None:
         raise UnknownCode(translate("unknown-code"))
     return await _require_ready(database, account, lora, now)
+
+
+def check_family(lora: Lora, health: WorkerHealth | None) -> None:
+    """Raise UserError for a LoRA that does not fit the base model of now; the unknown is let through."""
+    current = "" if health is None else health.family
+    if lora.family and current and lora.family != current:
+        raise UserError(
+            translate("lora-of-other-base", code=format_code(lora.code), base=lora.family, current=current)
+        )
 
 
 async def _require_ready(database: Database, account: AccountId, lora: Lora, now: datetime) -> Lora:
