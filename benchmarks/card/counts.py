@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from benchmarks.card.fake_card import CARD, fake_card, on_host
 from benchmarks.card.meter import CardMeter
@@ -28,14 +28,18 @@ from gpu_worker.models.sd15.config import (
 from gpu_worker.models.sd15.family import SD15
 from gpu_worker.models.sd15.loading import ModelComponents
 from gpu_worker.models.sd15.model import Sd15Model
+from gpu_worker.models.sdxl import config as sdxl_config
+from gpu_worker.models.sdxl.family import SDXL
+from gpu_worker.models.sdxl.loading import SdxlComponents, vae_dtype
+from gpu_worker.models.sdxl.model import SdxlModel
 from gpu_worker.models.sources.components import fill_buffers
 from gpu_worker.training.checkpoint import TrainingState
-from gpu_worker.training.config import TrainingConfig
+from gpu_worker.training.config import TrainingConfig, default_training_config
 from gpu_worker.training.data import BatchSampler, TrainingImage
 from gpu_worker.training.latents import EncodedSample
 from gpu_worker.training.step import TrainStep
 
-FAMILIES = ("sd15",)
+FAMILIES = ("sd15", "sdxl")
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ class CardCount:
 
 def count_training_step(family: str, memory_mode: MemoryMode, side_px: int, batch_size: int = 1) -> CardCount:
     """Count an optimizer step of a training with the default settings."""
-    config = replace(TrainingConfig(), resolution_px=side_px, batch_size=batch_size)
+    defaults = {"sd15": SD15, "sdxl": SDXL}[family]
+    config = replace(default_training_config(defaults, side_px), batch_size=batch_size)
     with _counted_card() as meter:
         base = build_base(family, memory_mode)
         weights_bytes = meter.live_bytes
@@ -61,6 +66,8 @@ def count_training_step(family: str, memory_mode: MemoryMode, side_px: int, batc
         train_step = TrainStep(base, config, _ZeroDataset(base, side_px))
         _create_optimizer_state(state)
         kept_bytes = meter.live_bytes
+        if base.family.parks_text_encoders:
+            train_step.run(state)  # captions are encoded in the first step
         meter.reset()
         train_step.run(state)
         return _build_count(meter, weights_bytes, kept_bytes)
@@ -95,29 +102,58 @@ def count_decode(family: str, memory_mode: MemoryMode, side_px: int) -> CardCoun
 
 def build_base(family: str, memory_mode: MemoryMode) -> BaseModel:
     """Return a base model at its true shape, placed as a file's weights are."""
-    if family not in FAMILIES:
-        raise ValueError(f"{family!r} cannot be counted; families are {', '.join(FAMILIES)}")
-    components = _build_meta_components()
-    for component in components:
-        shapes = {name: tuple(tensor.shape) for name, tensor in component.state_dict().items()}
-        weights = {
-            name: torch.empty(shape, dtype=memory_mode.dtype, device=CARD) for name, shape in shapes.items()
-        }
-        component.load_state_dict(weights, strict=False, assign=True)
-        fill_buffers(component, CARD)
-    unet, vae, text_encoder = components
-    parts = ModelComponents(unet, vae, text_encoder, load_clip_tokenizer(), SCHEDULER_CONFIG)
-    return Sd15Model("counted", SD15, parts, DeviceConfig(CARD, memory_mode, "counted"))
+    device_config = DeviceConfig(CARD, memory_mode, "counted")
+    match family:
+        case "sd15":
+            unet, vae, text_encoder = (_place(part, memory_mode.dtype) for part in _build_sd15())
+            sd15_parts = ModelComponents(unet, vae, text_encoder, load_clip_tokenizer(), SCHEDULER_CONFIG)
+            return Sd15Model("counted", SD15, sd15_parts, device_config)
+        case "sdxl":
+            unet, vae, text_encoder, text_encoder_2 = _build_sdxl()
+            sdxl_parts = SdxlComponents(
+                _place(unet, memory_mode.dtype),
+                _place(vae, vae_dtype(memory_mode.dtype)),
+                _place(text_encoder, memory_mode.dtype),
+                _place(text_encoder_2, memory_mode.dtype),
+                tokenizer=load_clip_tokenizer(),
+                tokenizer_2=load_clip_tokenizer(sdxl_config.PAD_TOKEN_2),
+                scheduler_config=sdxl_config.SCHEDULER_CONFIG,
+            )
+            return SdxlModel("counted", SDXL, sdxl_parts, device_config)
+    raise ValueError(f"{family!r} cannot be counted; families are {', '.join(FAMILIES)}")
+
+
+def _place(component: Any, dtype: torch.dtype) -> Any:
+    """Fill a component of the meta device with weights on the card."""
+    weights = {
+        name: torch.empty(tuple(tensor.shape), dtype=dtype, device=CARD)
+        for name, tensor in component.state_dict().items()
+    }
+    component.load_state_dict(weights, strict=False, assign=True)
+    fill_buffers(component, CARD)
+    return component
 
 
 @on_host
-def _build_meta_components() -> tuple[Any, Any, Any]:
+def _build_sd15() -> tuple[Any, Any, Any]:
     widths = Widths()
     with torch.device("meta"):
         return (
             UNet2DConditionModel(**unet_config(widths)),
             AutoencoderKL(**vae_config(widths)),
             CLIPTextModel(CLIPTextConfig(**text_encoder_config(widths))),
+        )
+
+
+@on_host
+def _build_sdxl() -> tuple[Any, Any, Any, Any]:
+    widths = sdxl_config.SdxlWidths()
+    with torch.device("meta"):
+        return (
+            UNet2DConditionModel(**sdxl_config.unet_config(widths)),
+            AutoencoderKL(**sdxl_config.vae_config(widths)),
+            CLIPTextModel(CLIPTextConfig(**sdxl_config.text_encoder_config(widths))),
+            CLIPTextModelWithProjection(CLIPTextConfig(**sdxl_config.text_encoder_2_config(widths))),
         )
 
 

@@ -9,8 +9,8 @@ import torch
 
 from benchmarks.card.counts import CardCount, count_decode, count_denoising_step, count_training_step
 from benchmarks.rows import FigureRow, Goal
-from gpu_worker.device.benchmark import required_bytes
 from gpu_worker.device.memory_modes import MemoryMode
+from gpu_worker.device.memory_profile import SD15_MEMORY
 
 GIB = 2**30
 CARD_SIZES_GB = (6, 8, 12, 16, 24)
@@ -113,7 +113,7 @@ def build_rows(counted: Iterable[CountedWork]) -> list[FigureRow]:
 def find_need_error(counted: CountedWork) -> float:
     """Return by how much the need that the worker expects is off the count, as a share."""
     mode = counted.work.memory_mode
-    expected_bytes = required_bytes(mode.dtype, mode.gradient_checkpointing)
+    expected_bytes = SD15_MEMORY.required_bytes(mode.dtype.itemsize, mode.gradient_checkpointing)
     return abs(expected_bytes / counted.training.reserved_bytes - 1)
 
 

@@ -11,16 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gpu_worker.device.memory_modes import MemoryMode
+from gpu_worker.device.memory_profile import SD15_MEMORY, MemoryProfile
 
 _GIB = 2**30
-#: SD 1.5: parameters of UNet, VAE and text encoder together.
-_PARAMETERS = 1.066e9
-#: Activations of a training step at 512 px, batch 1, without checkpointing; `benchmarks.card` counts them.
-_ACTIVATIONS_BYTES = {2: 0.92 * _GIB, 4: 1.81 * _GIB}
-#: The share of them that checkpointing keeps.
-_CHECKPOINTED_SHARE = 0.28
-#: LoRA, optimizer, workspaces of the libraries. The CUDA context is there before free memory is read.
-_OVERHEAD_BYTES = 0.3 * _GIB
 #: bf16 is chosen up to this factor in time: over fp16 as it needs no loss scaling, and over fp32 as it takes
 #: half the memory. The factor also covers the noise of a busy machine.
 _BF16_TOLERANCE = 1.15
@@ -93,12 +86,19 @@ class _UNetSlice(nn.Module):
 
 
 def choose_memory_mode(
-    timings: Mapping[torch.dtype, DtypeTiming], free_bytes: float | None
+    timings: Mapping[torch.dtype, DtypeTiming],
+    free_bytes: float | None,
+    profile: MemoryProfile = SD15_MEMORY,
 ) -> tuple[MemoryMode, str]:
     """Return the fastest memory mode that is finite and fits, and the reason in one sentence.
 
-    `free_bytes` is the free memory of the GPU; None where memory is not the limit (a CPU).
+    `free_bytes` is the free memory of the GPU; None where memory is not the limit (a CPU). `profile` says
+    what a training takes.
     """
+
+    def required_bytes(dtype: torch.dtype, gradient_checkpointing: bool) -> float:
+        return profile.required_bytes(dtype.itemsize, gradient_checkpointing)
+
     usable = {dtype: timing for dtype, timing in timings.items() if timing.is_finite}
     if not usable:
         return MemoryMode(torch.float32), "no precision gave finite numbers in a trial; trying full precision"
@@ -130,16 +130,6 @@ def choose_memory_mode(
             else ", so nothing is computed twice"
         )
     return MemoryMode(best_dtype, gradient_checkpointing=gradient_checkpointing), reason
-
-
-def required_bytes(dtype: torch.dtype, gradient_checkpointing: bool) -> float:
-    """Return the memory of a training of SD 1.5 at 512 px."""
-    activations = _ACTIVATIONS_BYTES[dtype.itemsize]
-    return (
-        _PARAMETERS * dtype.itemsize
-        + (_CHECKPOINTED_SHARE * activations if gradient_checkpointing else activations)
-        + _OVERHEAD_BYTES
-    )
 
 
 def _format_dtype(dtype: torch.dtype) -> str:

@@ -12,6 +12,7 @@ import torch
 
 from gpu_worker.device import benchmark, inspect, kernels
 from gpu_worker.device.memory_modes import MemoryMode
+from gpu_worker.device.memory_profile import SD15_MEMORY, MemoryProfile
 from gpu_worker.device.nvml import DeviceMetrics, read_gpu
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,9 @@ class DeviceConfig:
         return self.memory_mode.dtype
 
 
-def select_device(is_small_model: bool, dtype: torch.dtype | None = None) -> DeviceConfig:
+def select_device(
+    is_small_model: bool, dtype: torch.dtype | None = None, profile: MemoryProfile = SD15_MEMORY
+) -> DeviceConfig:
     """Choose the device and the memory mode; measure precisions unless `dtype` is given.
 
     Raises BaseModelError, which says what to install, if torch has no kernels for the card.
@@ -55,7 +58,7 @@ def select_device(is_small_model: bool, dtype: torch.dtype | None = None) -> Dev
         )
     timings = benchmark.benchmark_dtypes(device, benchmark.candidate_dtypes(device))
     free_bytes = torch.cuda.mem_get_info()[0] if device.type == "cuda" else None
-    memory_mode, reason = benchmark.choose_memory_mode(timings, free_bytes)
+    memory_mode, reason = benchmark.choose_memory_mode(timings, free_bytes, profile)
     bf16 = timings.get(torch.bfloat16)
     fallback_dtype = (
         torch.bfloat16 if bf16 and bf16.is_finite and memory_mode.dtype is torch.float16 else torch.float32

@@ -78,8 +78,8 @@ def check_kind(shapes: Mapping[str, Sequence[int]], metadata: Mapping[str, str],
 def raise_unknown(metadata: Mapping[str, str], architecture: str) -> NoReturn:
     """Raise BadInput for keys that name nothing known here, with the model that the metadata name."""
     # `flux-1-dev/lora`, `zimage`: trainers write it, whatever their keys are.
-    architecture = metadata.get("modelspec.architecture") or metadata.get("ss_base_model_version") or ""
-    name = architecture.partition("/")[0].strip()
+    made_for = metadata.get("modelspec.architecture") or metadata.get("ss_base_model_version") or ""
+    name = made_for.partition("/")[0].strip()
     if name and name != "None" and not re.match(_OWN_NAMES[architecture], name):
         raise BadInput(JobProblem.LORA_OTHER_MODEL, model=name, wanted=architecture)
     raise BadInput(JobProblem.LORA_NOT_KOHYA)

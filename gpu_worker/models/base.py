@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -21,6 +22,8 @@ from gpu_worker.models.family import ModelFamily
 from gpu_worker.models.latents import LatentDistribution
 from gpu_worker.models.lora_hooks import LoraHooks, LoraTarget, Reach, find_targets, list_other_names
 from gpu_worker.models.sources.vae import VaeSource
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -65,6 +68,7 @@ class BaseModel(ABC):
             }
         self.denoiser.set_attn_processor(AttnProcessor2_0())  # fused, which keeps no scores
         self.set_memory_mode(device_config.memory_mode)
+        self.keep_text_encoders(False)
 
     # --- what a family answers ---------------------------------------------------------------------------
 
@@ -162,6 +166,34 @@ class BaseModel(ABC):
         finally:
             if is_full:
                 self.set_memory_mode(memory_mode)
+
+    def keep_text_encoders(self, is_kept: bool) -> None:
+        """Keep the text encoders on the card, as a training of them must, or let them leave it."""
+        self._keeps_text_encoders = is_kept
+        self._place_text_encoders(is_kept)
+
+    @contextlib.contextmanager
+    def text_encoders_on_card(self) -> Iterator[None]:
+        """Have the text encoders on the card; where they are not kept they leave it afterwards."""
+        self._place_text_encoders(True)
+        try:
+            yield
+        finally:
+            self._place_text_encoders(self._keeps_text_encoders)
+
+    def _place_text_encoders(self, is_on_card: bool) -> None:
+        if not self.family.parks_text_encoders or self.device.type != "cuda":
+            return
+        names = [group.name for group in self.family.lora_groups if group.is_text_encoder]
+        try:
+            for name in names:
+                self.components[name].to(self.device if is_on_card else "cpu")
+        except torch.OutOfMemoryError:
+            if self._keeps_text_encoders:
+                raise
+            log.warning("the text encoders do not fit on the card; prompts are encoded by the processor")
+            for name in names:
+                self.components[name].to("cpu")
 
     def _cast_weights(self, dtype: torch.dtype) -> None:
         for name, component in self.components.items():

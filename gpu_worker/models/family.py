@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gpu_worker.device.memory_profile import SD15_MEMORY, MemoryProfile
+
 STABLE_DIFFUSION, SDXL_ARCHITECTURE = "Stable Diffusion 1.x", "SDXL"
 
 
@@ -106,6 +108,8 @@ class ModelFamily:
     #: Width and height of a named shape, as factors of the native side.
     shapes: Mapping[str, tuple[float, float]]
     #: Fields of `TrainingConfig` that differ from its defaults.
+    memory: MemoryProfile = SD15_MEMORY  #: what a training takes
+    parks_text_encoders: bool = False  #: they leave the card while they are not used
     training_defaults: Mapping[str, Any] = field(default_factory=dict)
     sampling: SamplingConfig = SamplingConfig()
     size_step_px: int = 8  #: sides of pictures are multiples of it

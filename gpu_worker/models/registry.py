@@ -14,6 +14,8 @@ from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.errors import BaseModelError, JobProblem
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.clip.tokenizer import load_clip_tokenizer
+from gpu_worker.models.family import ModelFamily
+from gpu_worker.models.files import recognise_family
 from gpu_worker.models.sd15 import config as sd15_config
 from gpu_worker.models.sd15 import drawn, tiny
 from gpu_worker.models.sd15 import loading as sd15_loading
@@ -54,7 +56,8 @@ def load_base_model(
         raise BaseModelError(JobProblem.BASE_MODEL_KEEPS_VAE, name=name)
     if name not in _SHIPPED:
         find_local(name)  # first, as to measure precisions takes seconds
-    device_config = _select_device(name, dtype)
+    family = _SHIPPED.get(name) or recognise_family(name)
+    device_config = _select_device(name, dtype, family)
     path = None if name in _EMBEDDED else _locate(name, device_config, on_progress)
     is_xl = name == TINY_XL.name if path is None else is_sdxl(path)
     other_vae = (
@@ -112,8 +115,8 @@ def _load_sdxl(
     return SdxlModel(_get_public_name(name), _SHIPPED.get(name, SDXL), parts, device_config, other_vae)
 
 
-def _select_device(name: str, dtype: torch.dtype | None) -> DeviceConfig:
-    device_config = placement.select_device(is_small_model=name in _SHIPPED, dtype=dtype)
+def _select_device(name: str, dtype: torch.dtype | None, family: ModelFamily) -> DeviceConfig:
+    device_config = placement.select_device(name in _SHIPPED, dtype, family.memory)
     if device_config.dtype is torch.float16 and device_config.device.type == "cpu":
         raise BaseModelError(JobProblem.FP16_ON_CPU)
     return device_config

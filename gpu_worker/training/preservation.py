@@ -50,9 +50,13 @@ class ModelInput:
 class CaptionEncoder:
     """Encodes captions; what a frozen text encoder returned for one is kept."""
 
-    def __init__(self, base: BaseModel, config: TrainingConfig) -> None:
+    def __init__(self, base: BaseModel, config: TrainingConfig, images: Sequence[TrainingImage] = ()) -> None:
+        """Take the images whose captions will be needed, where encoding one by one would cost."""
         self._base, self._config = base, config
         self._cache: dict[str, Conditioning] = {}
+        self._known_captions = (
+            tuple(image.caption for image in images) if base.family.parks_text_encoders else ()
+        )
 
     def encode(self, captions: Sequence[str], sizes: Sequence[ImageSize]) -> Conditioning:
         """Return the conditioning of captions and sizes, a row each, with the active LoRA."""
@@ -63,9 +67,14 @@ class CaptionEncoder:
     @torch.no_grad()
     def encode_frozen(self, captions: Sequence[str], sizes: Sequence[ImageSize]) -> Conditioning:
         """Return the conditioning by a text encoder that does not change; no LoRA of it may be active."""
-        for caption in captions:
-            if caption not in self._cache:
-                self._cache[caption] = self._encode_prompts([caption])
+        missing = [caption for caption in dict.fromkeys(captions) if caption not in self._cache]
+        if missing:
+            # All that are known at once: the text encoders may have to come to the card for it.
+            with self._base.text_encoders_on_card():
+                for caption in dict.fromkeys([*missing, *self._known_captions]):
+                    if caption not in self._cache:
+                        self._cache[caption] = self._encode_prompts([caption])
+            self._known_captions = ()
         conditioning = Conditioning.cat([self._cache[caption] for caption in captions])
         return self._base.add_sizes(conditioning, sizes)
 

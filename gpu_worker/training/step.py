@@ -35,7 +35,7 @@ class TrainStep:
         self._base, self._config, self._dataset = base, config, dataset
         self._loss_fn = DiffusionLoss(base.diffusion, config, base.device)
         self._batch_sampler = BatchSampler(dataset.images, config.batch_size, config.seed)
-        self._caption_encoder = CaptionEncoder(base, config)
+        self._caption_encoder = CaptionEncoder(base, config, dataset.images)
         self._preservation = PriorPreservation(base, config, self._caption_encoder)
 
     def run(self, state: TrainingState) -> Tensor:

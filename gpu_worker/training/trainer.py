@@ -155,6 +155,7 @@ def _run_attempt(
     initial_weights = read_lora(base, task.initial_lora).weights if task.initial_lora else None
     state = TrainingState(base, config, run_state.checkpoint, initial_weights)
     train_step = TrainStep(base, config, dataset)
+    base.keep_text_encoders(config.train_text_encoder)
     try:
         yield from _run_steps(train_step, state, base, task, run_state)
         lora = lora_file.write(
@@ -163,6 +164,7 @@ def _run_attempt(
         yield DoneEvent(job_id=task.job_id, attempt=task.attempt, lora=lora, elapsed_s=run_state.elapsed_s())
     finally:
         state.adapter.deactivate()
+        base.keep_text_encoders(False)
 
 
 def _run_steps(

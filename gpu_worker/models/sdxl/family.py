@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gpu_worker.device.memory_profile import GIB, MemoryProfile
 from gpu_worker.models.family import SDXL_ARCHITECTURE, LoraGroup, ModelFamily, SamplingConfig
 from gpu_worker.models.sdxl.names import UNET_NAMES
 
@@ -39,6 +40,14 @@ SDXL = ModelFamily(
             block_classes=_CLIP_BLOCKS,
         ),
     ),
+    memory=MemoryProfile(
+        parameters=2.651e9,  # UNet and VAE; the text encoders are in system memory
+        activation_bytes={2: 6.4 * GIB, 4: 12.8 * GIB},
+        checkpointed_share=0.1,
+        overhead_bytes=0.8 * GIB,
+        min_memory_gb=12.0,
+    ),
+    parks_text_encoders=True,
     # The buckets of about a megapixel that it was trained on: 832 x 1216.
     shapes={"square": (1.0, 1.0), "portrait": (0.8125, 1.1875), "landscape": (1.1875, 0.8125)},
     training_defaults={

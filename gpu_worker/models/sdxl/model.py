@@ -94,12 +94,13 @@ class SdxlModel(BaseModel):
         return conditioning
 
     def _encode(self, encode: Callable[[ClipEncoder], ClipEmbeddings]) -> Conditioning:
-        encoded = [encode(encoder) for encoder in self._encoders]
+        with self.text_encoders_on_card():
+            encoded = [encode(encoder) for encoder in self._encoders]
         pooled = encoded[-1].pooled
         if pooled is None:
             raise AssertionError("the second text encoder pools")
         embeds = torch.cat([embeddings.hidden_states for embeddings in encoded], dim=-1)
-        return Conditioning({_EMBEDS: embeds, _POOLED: pooled})
+        return Conditioning({_EMBEDS: embeds.to(self.device), _POOLED: pooled.to(self.device)})
 
     def add_sizes(self, conditioning: Conditioning, sizes: Sequence[ImageSize]) -> Conditioning:
         """Return the conditioning with each row's size, crop and target, height before width."""

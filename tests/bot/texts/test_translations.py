@@ -312,7 +312,7 @@ def test_a_caption_stays_short_enough_for_telegram(code: str) -> None:
 #: What the texts of problems name.
 PROBLEM_VALUES = (
     *("resolution_px", "name", "known", "limit", "low", "high", "part", "dtype", "detail", "needed_gb"),
-    *("free_gb", "gpu", "architecture", "torch", "command", "signal", "status", "kind", "model"),
+    *("free_gb", "gpu", "architecture", "torch", "command", "signal", "status", "kind", "model", "wanted"),
 )
 
 

@@ -68,7 +68,7 @@ def failure(training: Generator[WorkerEvent, None, None]) -> BadInput:
 def test_the_events_are_those_of_our_own_trainer(prepare: Prepare) -> None:
     events = list(prepare("well").train(request()))
     first, *between, last = events
-    assert first == StartedEvent(job_id=7, attempt=2, step=0, steps=5)
+    assert first == StartedEvent(job_id=7, attempt=2, step=0, steps=5, family="sd15")
     assert all(isinstance(event, ProgressEvent) and event.steps == 5 for event in between)
     steps = [event.step for event in between if isinstance(event, ProgressEvent)]
     assert steps == sorted(steps)

@@ -1,0 +1,36 @@
+"""What a training of a family takes on a card; each family's record has one. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class MemoryProfile:
+    """Bytes of a training step at the native size, batch 1, as `benchmarks.card` counts them."""
+
+    parameters: float  #: of the components that are on the card
+    activation_bytes: Mapping[int, float]  #: by bytes a number, without checkpointing
+    checkpointed_share: float  #: of the activations that gradient checkpointing keeps
+    #: LoRA, optimizer, workspaces of the libraries. The CUDA context is there before free memory is read.
+    overhead_bytes: float
+    min_memory_gb: float  #: of the machine: the weights are read into it
+
+    def required_bytes(self, itemsize: int, gradient_checkpointing: bool) -> float:
+        """Return the memory of a training in a precision of so many bytes a number."""
+        activations = self.activation_bytes[itemsize]
+        share = self.checkpointed_share if gradient_checkpointing else 1.0
+        return self.parameters * itemsize + share * activations + self.overhead_bytes
+
+
+#: Stable Diffusion 1.5 at 512 px; UNet, VAE and text encoder.
+SD15_MEMORY = MemoryProfile(
+    parameters=1.066e9,
+    activation_bytes={2: 0.92 * GIB, 4: 1.81 * GIB},
+    checkpointed_share=0.28,
+    overhead_bytes=0.3 * GIB,
+    min_memory_gb=5.5,
+)
