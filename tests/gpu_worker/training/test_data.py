@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -229,3 +230,43 @@ def test_a_step_of_accumulated_batches_ends_with_its_epoch() -> None:
         for index in sampler.get_batch(number)
     ]
     assert sorted(shown) == [0, 1, 2, 3, 4]
+
+
+RAMP = np.linspace(0, 1, 64 * 64).reshape(64, 64)
+
+
+def as_tiff(values: np.ndarray[tuple[int, ...], np.dtype[Any]]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "TIFF")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("values", "mean"),
+    [
+        pytest.param(RAMP.astype(np.float32), 0.0, id="fractions"),
+        pytest.param((RAMP * 255).astype(np.float32), 0.0, id="fractions of 255"),
+        pytest.param((RAMP * 65535).astype(np.float32), 0.0, id="fractions of 65,535"),
+        pytest.param((RAMP * 1.1 - 0.05).astype(np.float32), 0.0, id="overshooting"),
+        pytest.param((RAMP * 255).astype(np.int32), 0.0, id="8 bits in 32"),
+        pytest.param((RAMP * 65535).astype(np.int32), 0.0, id="16 bits in 32"),
+        pytest.param((RAMP * 65535).astype(np.uint16), 0.0, id="16 bits"),
+        pytest.param((RAMP * 0.1).astype(np.float32), -0.9, id="dark"),
+    ],
+)
+def test_numbers_without_a_range_are_scaled_by_the_brightest(
+    values: np.ndarray[tuple[int, ...], np.dtype[Any]], mean: float
+) -> None:
+    pixels = to_pixels(as_tiff(values), (64, 64))
+    assert float(pixels.mean()) == pytest.approx(mean, abs=0.01)
+    assert (float(pixels.min()), float(pixels.max())) == pytest.approx(
+        (-1, 1 if mean == 0 else -0.8), abs=0.02
+    )
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_a_picture_whose_numbers_are_not_finite_is_refused(number: float) -> None:
+    values = RAMP.astype(np.float32)
+    values[0, 0] = number
+    with pytest.raises(BadInput, match="cannot be read as a picture"):
+        to_pixels(as_tiff(values), (64, 64))
