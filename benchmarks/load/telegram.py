@@ -59,7 +59,7 @@ class SentMessage:
     @property
     def is_ready(self) -> bool:
         """Return whether it says that a training is ready."""
-        return "is ready" in self.text and self.method.startswith("send")
+        return self.method.startswith("send") and _CODE.search(self.text) is not None
 
     @property
     def is_card(self) -> bool:

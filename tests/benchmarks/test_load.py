@@ -49,6 +49,11 @@ def test_edit_of_a_progress_card_is_no_answer() -> None:
     assert not SentMessage("sendMessage", 7, "the training begins", ["cancel:1"], 1).is_card
 
 
+def test_a_welcome_is_an_answer_and_a_notice_tells_of_a_code() -> None:
+    assert SentMessage("sendMessage", 7, "4071 3386 is ready, 5 photos.", [], 1).is_ready
+    assert not SentMessage("sendMessage", 7, "You get a message when it is ready.", [], 1).is_ready
+
+
 def test_an_answer_that_never_came_is_no_good_figure() -> None:
     told = [
         PendingRequest("photo", 0.0, 1.0, 1.1),
