@@ -100,7 +100,7 @@ async def trains(person: Person, photos: list[bytes] = PHOTOS[:5]) -> LoraCode:
     """Have a LoraCode made of five photos."""
     before = len(person.sees)
     await person.sends_photos(photos)
-    ready = await until(lambda: [each for each in person.sees[before:] if "is ready" in each.text])
+    ready = await until(lambda: [each for each in person.sees[before:] if "is ready," in each.text])
     return code_in(ready[0])
 
 

@@ -72,7 +72,7 @@ async def test_trainings_wait_while_paused_also_after_a_restart(stage: Stage) ->
     assert "Paused" in await does(stage, "status")
     assert await does(stage, "resume") == RESUMED
     await stage.work()
-    assert "is ready" in stage.dms()[-1].content
+    assert "is ready," in stage.dms()[-1].content
 
 
 @pytest.mark.covers("discord", "/ban", "/ban person", "/unban", "/unban person", "[cancel:*]")

@@ -42,7 +42,7 @@ async def test_a_result_arrives_long_after_its_interaction_ended(stage: Stage) -
     await stage.form(photos(5))
     await stage.env.advance_time(TWENTY_MINUTES_S)
     await stage.work()
-    assert "is ready" in stage.dms()[-1].content
+    assert "is ready," in stage.dms()[-1].content
 
     await stage.draw(await stage.code())
     await stage.env.advance_time(TWENTY_MINUTES_S)
@@ -110,10 +110,10 @@ async def test_a_refused_notice_is_tried_again_and_delivered_once(stage: Stage, 
     for _ in range(2):
         stage.clock.forward(minutes=1)
         await stage.tell()
-    notices = [each for each in stage.dms() if "is ready" in each.content]
+    notices = [each for each in stage.dms() if "is ready," in each.content]
     assert len(notices) == 1
     nonces = [
-        each["nonce"] for each in stage.asked("POST", "/messages") if "is ready" in str(each["content"])
+        each["nonce"] for each in stage.asked("POST", "/messages") if "is ready," in str(each["content"])
     ]
     assert len(nonces) == 2
     assert len(set(nonces)) == 1, "the same message, so that Discord would not show it twice"

@@ -281,7 +281,7 @@ async def test_five_real_photos_become_a_picture_by_the_real_worker(tmp_path: Pa
             await stage.work()
             code = await stage.code()
             assert format_code(code) in text_of(answer)
-            assert "is ready" in stage.dms()[-1].content
+            assert "is ready," in stage.dms()[-1].content
             await stage.draw(code)
             await stage.work()
             (drawn,) = [each for each in stage.public() if each.attachments]

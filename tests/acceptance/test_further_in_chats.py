@@ -100,7 +100,7 @@ async def test_photos_for_a_code_may_make_a_new_one_instead_after_a_restart_on_d
         await stage.album(photos(5, first=6))
         await stage.work()
         ready = stage.dms()[-1].content
-        assert "is ready" in ready
+        assert "is ready," in ready
         assert format_code(code) not in ready
 
 

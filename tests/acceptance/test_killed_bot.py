@@ -55,10 +55,10 @@ async def test_a_killed_bot_has_its_set_its_queue_and_its_notices_when_it_is_sta
             await bert.sends_photos(PHOTOS[:5])
             await bert.hears("LoraCode is")
         async with program(server, tmp_path) as process:
-            await bert.hears("is ready")
+            await bert.hears("is ready,")
             await anna.sends_photos(PHOTOS[3:5])
-            await anna.hears("is ready")
-            assert sum("is ready" in each.text for each in bert.sees) == 1
+            await anna.hears("is ready,")
+            assert sum("is ready," in each.text for each in bert.sees) == 1
             process.terminate()
             assert await asyncio.wait_for(process.wait(), 60) == 0
     assert "canary" not in (tmp_path / "log").read_text(encoding="utf-8")

@@ -71,7 +71,7 @@ async def test_an_album_of_five_becomes_a_code_and_a_prompt_a_picture(anna: Pers
 async def test_five_photos_one_by_one_count_like_an_album(anna: Person) -> None:
     for number, photo in enumerate(PHOTOS[:5], 1):
         await anna.sends_photos([photo], album=False)
-        await anna.hears(f"{number} of 5" if number < 5 else "is ready")
+        await anna.hears(f"{number} of 5" if number < 5 else "is ready,")
         if number < 5:
             await until(lambda: len(anna.sees) == 1)  # below each photo, and nowhere else
 
@@ -80,7 +80,7 @@ async def test_five_photos_one_by_one_count_like_an_album(anna: Person) -> None:
 async def test_photos_sent_as_files_count_too(anna: Person) -> None:
     for number, photo in enumerate(PHOTOS[:5], 1):
         await anna.sends_file(f"{number}.png", photo)
-    await anna.hears("is ready")
+    await anna.hears("is ready,")
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ async def test_a_sixth_photo_in_an_album_starts_nothing_until_the_person_has_cho
     asked = await until(lambda: [each for each in anna.sees if each.buttons])
     assert not re.search(r"\d{4} \d{4}", asked[0].text)
     await anna.presses(asked[0], "Use the first five")
-    await anna.hears("is ready")
+    await anna.hears("is ready,")
 
 
 async def test_the_same_photo_five_times_is_taken_once(anna: Person) -> None:
@@ -193,7 +193,7 @@ async def test_a_rate_limit_is_obeyed_and_the_notice_arrives(anna: Person, serve
     await until(lambda: anna.sees)
     server.refusals["editMessageText"] = [ApiRefusal("Too Many Requests", 429, {"retry_after": 1})] * 3
     await anna.sends_photos(PHOTOS[4:5], album=False)
-    await anna.hears("is ready")
+    await anna.hears("is ready,")
 
 
 @pytest.mark.covers("telegram", "blocked")
@@ -241,7 +241,7 @@ async def test_photos_that_telegram_does_not_hand_over_at_once_are_asked_for_aga
     server.refusals["getFile"] = [refusal]
     await anna.sends_photos(PHOTOS[:4])
     await anna.sends_file("5.png", PHOTOS[4])
-    await anna.hears("is ready")
+    await anna.hears("is ready,")
     assert not server.refusals["getFile"]
 
 
@@ -291,9 +291,9 @@ async def test_set_queue_and_notices_outlive_a_restart(server: TelegramServer, t
         await until(lambda: card.requests)
     card.proceed_event.set()
     async with telegram_bot(server, tmp_path, card):
-        await bert.hears("is ready")
+        await bert.hears("is ready,")
         await anna.sends_photos(PHOTOS[3:5])
-        await anna.hears("is ready")
+        await anna.hears("is ready,")
 
 
 async def test_a_real_worker_killed_in_the_middle_is_told_once_and_a_picture_arrives(
@@ -308,7 +308,7 @@ async def test_a_real_worker_killed_in_the_middle_is_told_once_and_a_picture_arr
         pid = worker.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        code = code_in(await anna.hears("is ready"))
+        code = code_in(await anna.hears("is ready,"))
         assert sum("interrupted" in each.text for each in anna.sees) == 1
         await anna.says(f"/generate {code} in a garden --seed 3")
         shown = await until(lambda: [each for each in anna.sees if "Again" in dict(each.buttons)])

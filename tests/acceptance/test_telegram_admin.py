@@ -106,7 +106,7 @@ async def test_trainings_wait_while_paused_also_after_a_restart(stage: Stage, ad
     assert "Waiting: 1 train" in (await admin.hears("LoraCode ")).text
     assert not stage.card.requests
     await admin.says("/resume")
-    await stage.anna.hears("is ready")
+    await stage.anna.hears("is ready,")
 
 
 @pytest.mark.covers("telegram", "/drain")
@@ -119,7 +119,7 @@ async def test_drain_finishes_what_runs_tells_its_person_and_ends(stage: Stage, 
     await stage.anna.says("/codes")
     await stage.anna.hears("training")
     stage.card.proceed_event.set()
-    await stage.anna.hears("is ready")
+    await stage.anna.hears("is ready,")
     await until(lambda: "front-end" not in {task.get_name() for task in asyncio.all_tasks()})
 
 

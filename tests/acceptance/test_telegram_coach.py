@@ -33,7 +33,7 @@ async def test_a_set_with_a_bad_photo_ends_in_a_better_one(stage: Stage) -> None
     await anna.presses(card, "✕ 3")
     await until(lambda: "4 of 5" in card.text and "people" not in card.text)
     await anna.sends_photos(GOOD[4:5])
-    await anna.hears("is ready")
+    await anna.hears("is ready,")
     assert len(stage.card.requests) == 1
 
 
@@ -44,4 +44,4 @@ async def test_a_person_who_insists_gets_the_training(stage: Stage) -> None:
     await stage.bert.sends_action(card, next(a for _, a in card.buttons if a.startswith("first5")))
     assert not stage.card.requests, "it is not Bert's"
     await stage.anna.presses(card, "Use them anyway")
-    await stage.anna.hears("is ready")
+    await stage.anna.hears("is ready,")

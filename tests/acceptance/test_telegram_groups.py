@@ -47,7 +47,7 @@ async def test_an_album_that_answers_the_bot_is_taken_and_shown_in_private_alone
     shown = await stage.anna.hears("3 of 5")
     assert shown.photos, "a contact sheet"
     await stage.anna.sends_photos(PHOTOS[3:5], chat=GROUP, to=how)
-    await until(lambda: [each for each in stage.anna.sees_in(GROUP) if "is ready" in each.text])
+    await until(lambda: [each for each in stage.anna.sees_in(GROUP) if "is ready," in each.text])
 
 
 @pytest.mark.covers("telegram", "caption", "group", "by somebody else")
@@ -100,7 +100,7 @@ async def test_photos_that_people_show_each_other_are_not_even_fetched(stage: St
 async def test_answers_and_notices_stay_in_their_topic(stage: Stage) -> None:
     how = await asked_to_train(stage, **TOPIC)
     await stage.anna.sends_photos(PHOTOS[:5], chat=GROUP, to=how, **TOPIC)
-    (ready,) = await until(lambda: [each for each in stage.anna.sees_in(GROUP) if "is ready" in each.text])
+    (ready,) = await until(lambda: [each for each in stage.anna.sees_in(GROUP) if "is ready," in each.text])
     code = code_in(ready)
     await stage.anna.presses(ready, "My codes")
     await stage.anna.says(f"/generate {code} a boat --n 2", chat=GROUP, **TOPIC)
@@ -115,7 +115,7 @@ async def test_a_private_chat_with_topics_is_private_and_answers_stay_in_them(st
     card = await stage.anna.hears("3 of 5")
     assert card.photos, "a contact sheet"
     await stage.anna.sends_photos(PHOTOS[3:5], **TOPIC)
-    ready = await stage.anna.hears("is ready")
+    ready = await stage.anna.hears("is ready,")
     assert (ready.topic, ready.rings) == (77, {})
 
 
@@ -127,7 +127,7 @@ async def test_a_notice_for_a_topic_that_is_gone_comes_to_its_group(stage: Stage
     await until(lambda: any("Your LoraCode is" in each.versions[0] for each in stage.anna.sees_in(GROUP)))
     stage.server.refusals["sendMessage"] = [ApiRefusal("Bad Request: message thread not found")]
     stage.card.proceed_event.set()
-    (ready,) = await until(lambda: [each for each in stage.anna.sees_in(GROUP) if "is ready" in each.text])
+    (ready,) = await until(lambda: [each for each in stage.anna.sees_in(GROUP) if "is ready," in each.text])
     assert ready.topic is None
     assert ready.rings
 
@@ -162,7 +162,7 @@ async def notice_in_the_group(stage: Stage) -> Shown:
     """Have Anna train there, and give what tells her that it is done."""
     how = await asked_to_train(stage)
     await stage.anna.sends_photos(PHOTOS[:5], chat=GROUP, to=how)
-    (ready,) = await until(lambda: [each for each in stage.anna.sees_in(GROUP) if "is ready" in each.text])
+    (ready,) = await until(lambda: [each for each in stage.anna.sees_in(GROUP) if "is ready," in each.text])
     assert isinstance(ready, Shown)
     return ready
 
@@ -204,6 +204,6 @@ async def test_a_result_that_is_sent_anew_in_a_group_rings_its_person(stage: Sta
 
 async def test_a_private_chat_names_nobody(stage: Stage) -> None:
     await stage.anna.sends_photos(PHOTOS[:5])
-    ready = await stage.anna.hears("is ready")
+    ready = await stage.anna.hears("is ready,")
     assert ready.rings == {}
     assert not any(each["method"] == "getChatMember" for each in stage.server.requests)

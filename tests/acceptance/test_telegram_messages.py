@@ -34,7 +34,7 @@ async def test_the_first_five_of_an_album_of_ten_can_be_trained_on(stage: Stage)
     card = await stage.anna.hears("You have 10 photos")
     assert not stage.card.requests
     await stage.anna.presses(card, "Use the first five")
-    await stage.anna.hears("is ready")
+    await stage.anna.hears("is ready,")
     assert len(stage.card.requests[0].photos) == 5
 
 
@@ -78,7 +78,7 @@ async def test_a_refused_photo_is_answered_below_it_each_time_and_stays_answered
 
 async def test_a_refused_photo_of_an_album_that_starts_a_training_stays_answered(stage: Stage) -> None:
     await stage.anna.sends_photos([*PHOTOS[:3], PHOTOS[0], *PHOTOS[3:5]])
-    await stage.anna.hears("is ready")
+    await stage.anna.hears("is ready,")
     (refused,) = [each for each in stage.anna.sees if translate("same-photo") in each.text]
     assert refused.text.startswith("Photo 4: ")
     assert len(refused.versions) == 1
@@ -90,7 +90,7 @@ async def test_forwarded_photos_count_like_any_others(stage: Stage) -> None:
     await stage.anna.hears("3 of 5")
     for photo in PHOTOS[3:5]:
         await stage.anna.sends_photos([photo], album=False, **FORWARDED)
-    await stage.anna.hears("is ready")
+    await stage.anna.hears("is ready,")
 
 
 @pytest.mark.covers("telegram", "edited", "caption")
@@ -133,7 +133,7 @@ async def test_photos_that_come_faster_than_they_are_shown_end_as_a_set_that_is_
     stage.server.refusals["sendPhoto"] = [WAIT_1]
     for photo in PHOTOS[:5]:
         await stage.anna.sends_photos([photo], album=False)
-    await stage.anna.hears("is ready")
+    await stage.anna.hears("is ready,")
     await stage.stop()
     assert not [each.text for each in stage.anna.sees if "of 5" in each.text]
     assert len(stage.anna.sees) == 3, "the set, its training, and that it is ready"

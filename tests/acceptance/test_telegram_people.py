@@ -204,7 +204,7 @@ async def test_cancel_stops_the_training_of_a_code_or_the_newest_job(stage: Stag
 @pytest.mark.covers("telegram", "[draw:*]", "words")
 async def test_the_notice_that_a_code_is_ready_has_a_button_that_draws_and_stays(stage: Stage) -> None:
     await trains(stage.anna)
-    ready = await stage.anna.hears("is ready")
+    ready = await stage.anna.hears("is ready,")
     await stage.anna.presses(ready, "Generate")
     await stage.anna.hears("Now write what to draw")
     await stage.anna.says("a boat")
@@ -216,7 +216,7 @@ async def test_the_notice_that_a_code_is_ready_has_a_button_that_draws_and_stays
 async def test_the_ready_notice_leads_to_the_list_of_codes_and_a_card_leads_back(stage: Stage) -> None:
     code = await trains(stage.anna)
     label = f"{code[:4]} {code[4:]}"
-    await stage.anna.presses(await stage.anna.hears("is ready"), "My codes")
+    await stage.anna.presses(await stage.anna.hears("is ready,"), "My codes")
     (listed,) = await until(lambda: [each for each in stage.anna.sees if label in dict(each.buttons)])
     await stage.anna.presses(listed, label)
     await until(lambda: "trigger: sks person" in listed.text)

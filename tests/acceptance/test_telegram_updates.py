@@ -59,7 +59,7 @@ async def test_updates_of_a_killed_bot_are_processed_by_the_next(stage: Stage) -
     assert await waiting(stage.server, offset=handed[-1]["update_id"] + 1) == [], "Telegram is done with them"
     died_with(stage.folder, handed)
     await stage.start()
-    await stage.anna.hears("is ready")
+    await stage.anna.hears("is ready,")
 
 
 async def test_a_training_that_was_begun_is_not_begun_again(stage: Stage) -> None:
@@ -67,7 +67,7 @@ async def test_a_training_that_was_begun_is_not_begun_again(stage: Stage) -> Non
     await stage.anna.sends_photos(PHOTOS[:5])
     handed = await waiting(stage.server)
     await stage.start()
-    await stage.anna.hears("is ready")
+    await stage.anna.hears("is ready,")
     await stage.stop()
     said = len(stage.anna.sees)
     died_with(stage.folder, handed)
@@ -81,12 +81,12 @@ async def test_a_training_that_was_begun_is_not_begun_again(stage: Stage) -> Non
 
 async def test_an_album_with_the_number_of_somebody_else_s_is_worked_off_too(stage: Stage) -> None:
     await stage.bert.sends_photos(PHOTOS[:5], album="12345")
-    await stage.bert.hears("is ready")
+    await stage.bert.hears("is ready,")
     await stage.stop()
     await stage.anna.sends_photos(PHOTOS[:5], album="12345")
     died_with(stage.folder, await waiting(stage.server))
     await stage.start()
-    await stage.anna.hears("is ready")
+    await stage.anna.hears("is ready,")
 
 
 async def test_photos_that_were_kept_are_told_of_and_not_refused(stage: Stage) -> None:

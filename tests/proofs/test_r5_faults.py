@@ -180,17 +180,17 @@ async def test_r5_nothing_stops_for_good(proof: Proof, tmp_path: Path, fault_s: 
 
 async def outlived(scene: Scene, fault: Callable[[Scene], object], says: str) -> list[str]:
     """Let a fault come and go while somebody trains; gives what is wrong afterwards."""
-    ready, sorry, logged = scene.count("is ready"), scene.count(APOLOGY), len(scene.log)
+    ready, sorry, logged = scene.count("is ready,"), scene.count(APOLOGY), len(scene.log)
     context = fault(scene)
     assert hasattr(context, "__aenter__")
     async with context:
         await scene.sends_five()
         await asyncio.sleep(scene.fault_s)  # this time is the fault
-    if not await scene.hears_more("is ready", APOLOGY, than=ready + sorry):
+    if not await scene.hears_more("is ready,", APOLOGY, than=ready + sorry):
         return ["nobody heard anything afterwards"]
-    if scene.count("is ready") == ready:  # they were told to try again
+    if scene.count("is ready,") == ready:  # they were told to try again
         await scene.sends_five()
-        if not await scene.hears_more("is ready", than=ready):
+        if not await scene.hears_more("is ready,", than=ready):
             return ["nobody heard that the training is ready"]
     scene.trained += 1
     if says and not re.search(says, scene.log[logged:]):

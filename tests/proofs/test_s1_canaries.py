@@ -55,7 +55,7 @@ async def story(server: TelegramServer, person: Person, words: Words, luck: rand
     await person.says(f"/{words['command']}")
     await person.says(words["chat"])
     await person.sends_photos(PHOTOS[:5])
-    code = code_in(await person.hears("is ready"))
+    code = code_in(await person.hears("is ready,"))
     await person.says(f"/generate {code} {words['prompt']} --no {words['negative']}")
     result = await until(lambda: [each for each in person.sees if "Again" in dict(each.buttons)], 30.0)
     await person.presses(result[0], "Recipe")

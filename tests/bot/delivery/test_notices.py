@@ -231,7 +231,7 @@ async def test_an_undelivered_notice_holds_up_later_ones_of_its_job(room: Engine
         room.desk.clock.forward(seconds=31)
         await room.notifier.deliver_due()
     first, last = (reply.text for _, reply, _ in room.chat.sent)
-    assert ("is continuing" in first, "is ready" in last) == (True, True)
+    assert ("is continuing" in first, "is ready," in last) == (True, True)
 
 
 async def test_notices_wait_for_a_platform_that_is_switched_off(

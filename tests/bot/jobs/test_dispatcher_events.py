@@ -41,7 +41,7 @@ async def test_samples_come_as_one_picture_with_the_ready_message(room: EngineRo
     request = room.backend.requests[0]
     assert isinstance(request, TrainRequest)
     assert request.sample_prompt == "photo of sks person"
-    [(_, reply, _)] = [sent for sent in room.chat.sent if "is ready" in sent[1].text]
+    [(_, reply, _)] = [sent for sent in room.chat.sent if "is ready," in sent[1].text]
     [path] = reply.pictures
     with Image.open(path) as strip:
         assert strip.width == 3 * TILE_PX
@@ -104,7 +104,7 @@ async def test_samples_of_a_cancelled_training_are_deleted(room: EngineRoom) -> 
 async def test_samples_from_before_an_interruption_are_in_the_strip_too(room: EngineRoom) -> None:
     room.backend.sample_png, room.backend.steps, room.backend.lost_at_steps = PNG, 4, [3]
     await room.trained()
-    [(_, reply, _)] = [sent for sent in room.chat.sent if "is ready" in sent[1].text]
+    [(_, reply, _)] = [sent for sent in room.chat.sent if "is ready," in sent[1].text]
     with Image.open(reply.pictures[0]) as strip:
         assert strip.width == 4 * TILE_PX
 

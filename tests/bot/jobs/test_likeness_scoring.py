@@ -48,7 +48,7 @@ async def test_the_most_alike_candidate_is_handed_out_with_its_reason(room: Engi
     room.backend.likeness_by_step = {2: 0.6, 3: 0.9, 4: 0.5}
     job = await room.trained()
     assert await file_of(room, job) == b"lora of step 3"
-    [text] = [reply.text for _, reply, _ in room.chat.sent if "is ready" in reply.text]
+    [text] = [reply.text for _, reply, _ in room.chat.sent if "is ready," in reply.text]
     assert "likeness is 90% (very close)" in text
     assert "step 3: by step 4 it was down to 50%" in text
     card = await room.desk.studio.handle_button(ANNA, ANNAS, f"code:{job.code}")
@@ -70,7 +70,7 @@ async def test_a_training_past_its_best_ends_early_if_that_is_wished(
     assert lora is not None
     assert lora.likeness is not None
     assert [each.step for each in lora.likeness.scores] == list(range(1, last + 1))
-    [text] = [reply.text for _, reply, _ in room.chat.sent if "is ready" in reply.text]
+    [text] = [reply.text for _, reply, _ in room.chat.sent if "is ready," in reply.text]
     assert ("I stopped at step 3, because the likeness was past its best" in text) == stop_early
 
 
@@ -130,7 +130,7 @@ async def test_the_strip_shows_the_likeness_and_its_pictures(room: EngineRoom) -
         png(200),
     )
     job = await room.trained()
-    [reply] = [reply for _, reply, _ in room.chat.sent if "is ready" in reply.text]
+    [reply] = [reply for _, reply, _ in room.chat.sent if "is ready," in reply.text]
     assert len(reply.pictures) == 1, "the pictures it was chosen by are kept, and stand in the strip"
     with Image.open(reply.pictures[0]) as strip:
         low = TILE_PX + LABEL_PX + CHART_PX

@@ -52,6 +52,12 @@ def card() -> Iterator[PlayedCard]:
 
 
 @pytest.fixture(scope="module")
+def photos(photos: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Return as many as are needed: what is played takes its time."""
+    return photos[:2]
+
+
+@pytest.fixture(scope="module")
 def base(card: PlayedCard) -> BaseModel:
     return load_base_model("tiny", FP16)
 

@@ -24,8 +24,8 @@ from gpu_worker.serve.engine import TorchEngine
 from tests.support.generated_images import lora_of, use
 from tests.support.worker_streams import BotStreams, serve_streams
 
-STEPS = 12
-ASK_AT_STEP = 5
+STEPS = 8
+ASK_AT_STEP = 3
 
 
 class Watched(TorchEngine):
