@@ -40,6 +40,7 @@ ACTIONS = (
     Action(f"question:drop{_OWNER}", lambda services: services.messages.drop_question),
     Action(f"cancel:{_JOB}", lambda services: services.jobs.cancel_job),
     Action(f"again:{_JOB}", lambda services: services.generation.generate_again),
+    Action(f"speed:{_JOB}:(fast|fine)", lambda services: services.generation.generate_at_speed),
     Action(f"edit:{_JOB}", lambda services: services.generation.start_edit),
     Action(f"vary:{_PICTURE}", lambda services: services.generation.generate_variations),
     Action(f"large:{_PICTURE}", lambda services: services.generation.enlarge),

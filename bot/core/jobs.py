@@ -116,6 +116,7 @@ class GenerationParams:
     source_picture: int | None = None  #: which picture of it, from 1
     redraw: float | None = None  #: begin from that picture and draw so much of it anew, 0 to 1
     best: bool = False  #: of `count` pictures the most alike is handed out
+    is_fast: bool = False  #: drawn in the few steps that the base model has for it
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,7 @@ class RequestBuilder:
             height_px=params.height_px,
             count=params.count,
             steps=params.steps,
+            is_fast=params.is_fast,
             guidance_scale=params.guidance,
             sampler=params.sampler,
             loras=tuple(loras),

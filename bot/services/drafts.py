@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from bot.core.accounts import AccountId
 from bot.core.errors import UnknownCode, UserError
-from bot.core.jobs import Draft, GenerationParams
+from bot.core.jobs import Draft
 from bot.core.loras import Lora, LoraCode, LoraState, format_code, parse_code, split_code
 from bot.core.messages import Reply, Request
 from bot.services import access, generation_options
@@ -17,9 +17,6 @@ from bot.services.generation import GenerationService
 from bot.texts import translate
 from bot.texts.cards import ask_to_draw, choose_code, draft_card, draft_styles
 from bot.texts.words import example_command, reads_like_talk
-
-#: A wish that says nothing yet.
-EMPTY_PARAMS = GenerationParams("")
 
 
 class DraftService:
@@ -63,7 +60,7 @@ class DraftService:
     async def generate_from_options(self, request: Request) -> Reply:
         """Generate with typed options, the code as the text; what lacks of code and prompt is asked for."""
         request = self._read_fields(request)
-        params = request.params or EMPTY_PARAMS
+        params = request.params or generation_options.EMPTY_PARAMS
         if not (request.text and params.prompt):
             return await self.start_draft(request)
         code, params = _read_code(request), generation_options.validate(params)
@@ -74,7 +71,7 @@ class DraftService:
         """Return the request of a form or a command with fields as if it had been typed: options and a code
         may stand in the prompt, and a prompt behind the code.
         """
-        params = request.params or EMPTY_PARAMS
+        params = request.params or generation_options.EMPTY_PARAMS
         code_text, rest = split_code(generation_options.clean_text(request.text))
         code = parse_code(code_text)
         prompt = " ".join(filter(None, (rest if code else "", params.prompt)))
@@ -90,7 +87,7 @@ class DraftService:
         is no question.
         """
         account, address = request.account, request.address
-        params = generation_options.validate_draft(request.params or EMPTY_PARAMS)
+        params = generation_options.validate_draft(request.params or generation_options.EMPTY_PARAMS)
         params = self._preferences.apply_defaults(request, params)
         if params.style and params.style.lower() != generation_options.NO_STYLE:
             params = replace(params, style=self._context.styles.resolve(params.style).name)
@@ -108,7 +105,7 @@ class DraftService:
 
     async def start_with_code(self, request: Request) -> Reply:
         """Start a draft with the LoraCode of a button, in the message of the button."""
-        params = self._preferences.apply_defaults(request, EMPTY_PARAMS)
+        params = self._preferences.apply_defaults(request, generation_options.EMPTY_PARAMS)
         draft = Draft(request.account, LoraCode(request.arguments[0]), params, request.address)
         return replace(await self._continue_draft(request, draft), edits_message=True)
 
@@ -198,7 +195,7 @@ class DraftService:
 
     async def _ask_code(self, request: Request, draft: Draft, ready_loras: Sequence[Lora]) -> Reply:
         """Return the reply that asks for the code; what was said besides waits in the draft for it."""
-        if draft.params == self._preferences.apply_defaults(request, EMPTY_PARAMS):
+        if draft.params == self._preferences.apply_defaults(request, generation_options.EMPTY_PARAMS):
             return choose_code(request.account, ready_loras)
         await self._context.database.results.save_draft(draft)
         return choose_code(request.account, ready_loras, is_draft=True)

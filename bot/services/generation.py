@@ -91,6 +91,12 @@ class GenerationService:
         )
         return await self.generate(request, job.code, _with_source(new_params, job))
 
+    async def generate_at_speed(self, request: Request) -> Reply:
+        """Generate a result's pictures once more with the same seed, in few steps or in many."""
+        job, params, _ = await self._require_result(request)
+        new_params = replace(params, is_fast=request.arguments[1] == "fast", steps=None)
+        return await self.generate(request, job.code, _with_source(new_params, job))
+
     async def generate_variations(self, request: Request) -> Reply:
         """Generate four pictures that are like one picture of a result."""
         job, params, pictures = await self._require_result(request)

@@ -68,10 +68,10 @@ def help_text(platform: Platform, commands: Sequence[str], *, is_admin: bool) ->
     """Return the list of commands and an example. Administrators also see their own."""
     options = (
         "--n 2, --best 4, --size portrait, --style oil, --no blurry, --seed 7, --strength 0.8, --steps 25, "
-        "--guidance 7.5, --sampler lcm"
+        "--guidance 7.5, --sampler lcm, --fast, --fine"
     )
     if PLATFORM_TRAITS[platform].has_forms:
-        options = "count, best, size, style, negative, seed, strength, steps, guidance, sampler"
+        options = "count, best, size, style, negative, seed, strength, steps, guidance, sampler, speed"
     lines = [help_line(name, options) for name in commands]
     if is_admin:
         lines.append("For administrators:")

@@ -416,6 +416,8 @@ edit-prompt-button = Edit prompt
 recipe-button = Recipe
 variations = Variations
 larger = Larger
+draw-fine = Finer
+draw-fast = Faster
 
 ## /privacy, /forgetme
 
@@ -534,6 +536,7 @@ wish-needs-value = --{ $name } needs a value after it, as in: --seed 7 --no blur
 wish-sampler = --sampler is one of: { $samplers }.
 wish-value = --{ $name } takes a number from { $low } to { $high }, such as --{ $name } { $example }.
 wish-best = --best 1-of-{ $most } draws { $most } pictures and sends the best match; anything from 2 to { $most } works.
+wish-fast-and-fine = --fast and --fine are opposites; keep one of them.
 wish-n-and-best = --best already says how many to draw; leave --n out.
 unknown-style-near = I do not know the style { $style }. Did you mean { $near }?
 unknown-style = I do not know the style { $style }. I know { $styles }.
@@ -613,6 +616,7 @@ discord-generate-seed = The same seed draws the same picture again
 discord-generate-steps = How many steps each picture is refined for
 discord-generate-guidance = How closely to follow the prompt
 discord-generate-strength = How strongly the LoRA is applied: 1 is as it was trained
+discord-generate-speed = fast: few steps, as usual; fine: more steps, more detail
 discord-generate-sampler = How noise is turned into the picture
 discord-show = Show one of your results again, with its pictures and buttons
 discord-show-id = The number in the result's text, such as #123

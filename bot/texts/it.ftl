@@ -415,6 +415,8 @@ edit-prompt-button = Cambia descrizione
 recipe-button = Ricetta
 variations = Variazioni
 larger = Più grande
+draw-fine = Più accurata
+draw-fast = Più veloce
 
 ## /privacy, /dimenticami
 
@@ -533,6 +535,7 @@ wish-needs-value = --{ $name } vuole un valore dopo, come in: --seed 7 --no blur
 wish-sampler = --sampler è uno tra: { $samplers }.
 wish-value = --{ $name } vuole un numero da { $low } a { $high }, come --{ $name } { $example }.
 wish-best = --best 1-of-{ $most } disegna { $most } immagini e manda la più somigliante; va bene da 2 a { $most }.
+wish-fast-and-fine = --fast e --fine sono opposti; lasciane uno.
 wish-n-and-best = --best dice già quante disegnarne; togli --n.
 unknown-style-near = Non conosco lo stile { $style }. Intendevi { $near }?
 unknown-style = Non conosco lo stile { $style }. Conosco { $styles }.
@@ -612,6 +615,7 @@ discord-generate-seed = Lo stesso seme disegna di nuovo la stessa immagine
 discord-generate-steps = Per quanti passi ogni immagine viene rifinita
 discord-generate-guidance = Quanto seguire da vicino la descrizione
 discord-generate-strength = Con quanta forza si applica il LoRA: 1 è come è stato addestrato
+discord-generate-speed = fast: pochi passi, come di solito; fine: più passi, più dettagli
 discord-generate-sampler = Come il rumore diventa l'immagine
 discord-show = Rivedi uno dei tuoi risultati, con le immagini e i pulsanti
 discord-show-id = Il numero nel testo del risultato, come #123

@@ -40,7 +40,8 @@ def result_card(job: Job, picture_paths: Sequence[Path]) -> Reply:
     text = "\n".join(filter(None, (text, _format_pick(job))))
     if not picture_paths:
         return Reply(f"{text}\n{translate('pictures-gone')}", (_again_button(job.id),))
-    return Reply(text, _result_buttons(job.id, len(picture_paths)), tuple(picture_paths))
+    buttons = _result_buttons(job.id, len(picture_paths), is_fast=_generation_params(job).is_fast)
+    return Reply(text, buttons, tuple(picture_paths))
 
 
 def result_title(job: Job) -> str:
@@ -148,18 +149,21 @@ def _again_button(job_id: JobId, row: int | None = None) -> Button:
     return Button(translate("again"), f"again:{job_id}", row)
 
 
-def _result_buttons(job_id: JobId, count: int) -> tuple[Button, ...]:
+def _result_buttons(job_id: JobId, count: int, is_fast: bool) -> tuple[Button, ...]:
     # A row for each picture, so that four of them still have room on a phone and within Discord's five rows.
+    speed = "fine" if is_fast else "fast"
+    speed_button = Button(translate(f"draw-{speed}"), f"speed:{job_id}:{speed}", count - 1)
     edit_button = Button(translate("edit-prompt-button"), f"edit:{job_id}", count)
     recipe_button = Button(translate("recipe-button"), f"recipe:{job_id}", count)
     delete_button = Button(translate("delete-button"), f"delete:{job_id}", count)
     if count == 1:
-        first_buttons = (_again_button(job_id, 0), *_picture_buttons(job_id, 1, ""))
+        first_buttons = (_again_button(job_id, 0), *_picture_buttons(job_id, 1, ""), speed_button)
         return (*first_buttons, edit_button, recipe_button, delete_button)
     picture_buttons = [
         button for number in range(1, count + 1) for button in _picture_buttons(job_id, number, f" {number}")
     ]
-    return (*picture_buttons, _again_button(job_id, count), edit_button, recipe_button, delete_button)
+    last_buttons = (_again_button(job_id, count), edit_button, recipe_button, delete_button)
+    return (*picture_buttons, speed_button, *last_buttons)
 
 
 def _picture_buttons(job_id: JobId, number: int, label: str) -> tuple[Button, Button]:

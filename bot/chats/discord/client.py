@@ -58,7 +58,7 @@ MAX_RATE_LIMIT_WAIT_S = 30.0
 LOOKUP_TIMEOUT_S = 1.5
 _TEXT_MESSAGE_TYPES = (discord.MessageType.default, discord.MessageType.reply)
 #: Presses that draw: their card comes where the button is, as after `/generate`.
-_GENERATE_ACTIONS = ("again", "vary", "large", "draft")
+_GENERATE_ACTIONS = ("again", "speed", "vary", "large", "draft")
 
 
 class LoraCodeClient(discord.AutoShardedClient):

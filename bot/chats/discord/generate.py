@@ -17,7 +17,14 @@ from bot.chats.discord.localization import localized
 from bot.chats.discord.replies import identity_from_interaction
 from bot.core.jobs import MAX_PICTURES, GenerationParams
 from bot.core.messages import MAX_SUGGESTIONS, Reply, Request, Suggestion
-from bot.services.generation_options import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, MAX_STRENGTH, with_size
+from bot.services.generation_options import (
+    FLAGS,
+    MAX_GUIDANCE,
+    MAX_SEED,
+    MAX_STEPS,
+    MAX_STRENGTH,
+    with_size,
+)
 from bot.texts import use_language
 from gpu_worker.protocol import SAMPLERS, SHAPES
 
@@ -32,6 +39,7 @@ log = logging.getLogger(__name__)
 AUTOCOMPLETE_TIMEOUT_S = 2.0
 #: What Discord takes: choices in all, and characters of each.
 MAX_CHOICE_CHARS = 100
+_SPEED_CHOICES = [app_commands.Choice(name=name, value=name) for name in FLAGS]
 _SAMPLER_CHOICES = [app_commands.Choice(name=name, value=name) for name in SAMPLERS]
 
 
@@ -65,10 +73,11 @@ async def autocomplete_sizes(interaction: _Interaction, current: str) -> list[ap
     steps=localized("discord-generate-steps"),
     guidance=localized("discord-generate-guidance"),
     strength=localized("discord-generate-strength"),
+    speed=localized("discord-generate-speed"),
     sampler=localized("discord-generate-sampler"),
 )
 @app_commands.autocomplete(code=autocomplete_codes, style=autocomplete_styles, size=autocomplete_sizes)
-@app_commands.choices(sampler=_SAMPLER_CHOICES)
+@app_commands.choices(speed=_SPEED_CHOICES, sampler=_SAMPLER_CHOICES)
 async def generate(
     interaction: _Interaction,
     code: str = "",
@@ -82,6 +91,7 @@ async def generate(
     steps: Range[int, 1, MAX_STEPS] | None = None,
     guidance: Range[float, 0.0, MAX_GUIDANCE] | None = None,
     strength: Range[float, 0.0, MAX_STRENGTH] | None = None,
+    speed: str = "",
     sampler: str = "",
 ) -> None:
     """Ask for pictures; without a code or a prompt, by buttons and a form."""
@@ -96,6 +106,7 @@ async def generate(
         guidance=guidance,
         strength=strength,
         sampler=sampler,
+        is_fast=speed == "fast" or not (speed or steps or sampler),
     )
 
     services = interaction.client.services

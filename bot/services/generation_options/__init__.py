@@ -1,7 +1,8 @@
 """Reads what a person typed after `/generate`: a LoraCode, a prompt and options. Pure."""
 
-from bot.services.generation_options._option_words import OPTIONS
+from bot.services.generation_options._option_words import FLAGS, OPTIONS
 from bot.services.generation_options._options import (
+    EMPTY_PARAMS,
     MAX_GUIDANCE,
     MAX_LARGE_SIDE_PX,
     MAX_SEED,
@@ -22,6 +23,8 @@ from bot.services.generation_options._options import (
 from bot.services.generation_options._values import NO_STYLE, normalize_label
 
 __all__ = [
+    "EMPTY_PARAMS",
+    "FLAGS",
     "MAX_GUIDANCE",
     "MAX_LARGE_SIDE_PX",
     "MAX_SEED",

@@ -13,10 +13,12 @@ from bot.services.generation_options import _values
 from bot.texts import translate
 
 OPTIONS = ("n", "size", "seed", "no", "steps", "guidance", "strength", "style", "sampler", "best")
-OPTION_NAMES = ", ".join(f"--{name}" for name in OPTIONS)
+#: Options without a value.
+FLAGS = ("fast", "fine")
+OPTION_NAMES = ", ".join(f"--{name}" for name in (*OPTIONS, *FLAGS))
 #: What other programs, and people, call our options. `ar`, `w` and `h` are sizes; `prompt` ends an option.
 _ALIASES = {
-    **{name: name for name in (*OPTIONS, "prompt", "ar", "w", "h")},
+    **{name: name for name in (*OPTIONS, *FLAGS, "prompt", "ar", "w", "h")},
     **dict.fromkeys(("negative", "neg", "negativeprompt", "negativo", "without", "senza"), "no"),
     **dict.fromkeys(("cfg", "cfgscale", "scale", "guidancescale", "guida"), "guidance"),
     **dict.fromkeys(("aspect", "aspectratio", "ratio"), "ar"),
@@ -24,6 +26,8 @@ _ALIASES = {
     **dict.fromkeys(("count", "num", "number", "images", "pictures", "immagini"), "n"),
     **dict.fromkeys(("step", "samplingsteps", "passi"), "steps"),
     **dict.fromkeys(("samplingmethod", "samplername", "campionatore"), "sampler"),
+    **dict.fromkeys(("faster", "quick", "veloce"), "fast"),
+    **dict.fromkeys(("finer", "accurata"), "fine"),
     **dict.fromkeys(("weight", "lorastrength", "loraweight", "forza"), "strength"),
     **{"width": "w", "height": "h", "randomseed": "seed", "seme": "seed", "bestof": "best", "stile": "style"},
 }
@@ -102,7 +106,7 @@ class _OptionSplitter:
             else:
                 _require_known(option.name)
                 value, index = self._take_value(option)
-                if not value:
+                if not value and option.name not in FLAGS:
                     raise UserError(translate("wish-needs-value", name=option.name))
                 if option.name in options:
                     raise UserError(translate("wish-twice", name=option.name))
@@ -136,6 +140,8 @@ class _OptionSplitter:
         return option if self._fits(option) else None
 
     def _fits(self, option: _FoundOption) -> bool:
+        if option.name in FLAGS:  # the word is too common to be an option behind one dash
+            return False
         value, _ = self._take_value(option)
         if option.name in self._readers:
             return bool(self._readers[option.name](value))
@@ -144,6 +150,8 @@ class _OptionSplitter:
     def _take_value(self, option: _FoundOption) -> tuple[str, int]:
         """Return the value of an option and the index of the word behind it."""
         start = option.value_start
+        if option.name in FLAGS:
+            return option.glued_value, start
         if not option.glued_value and start < len(self._words) and self._words[start] in {":", "="}:
             start += 1
         glued_words = [option.glued_value] if option.glued_value else []
@@ -191,7 +199,7 @@ def _require_known(name: str) -> None:
     known_names = [] if name.lower() in _FOREIGN else [each for each in _ALIASES if len(each) > 3]
     near = difflib.get_close_matches(name.lower(), known_names, 1, cutoff=0.75)
     if near:
-        near_name = _ALIASES[near[0]] if _ALIASES[near[0]] in OPTIONS else "size"
+        near_name = _ALIASES[near[0]] if _ALIASES[near[0]] in (*OPTIONS, *FLAGS) else "size"
         raise UserError(translate("wish-unknown-option-near", name=name[:20], near=near_name))
     raise UserError(translate("wish-unknown-option", name=name[:20], options=OPTION_NAMES))
 

@@ -33,6 +33,8 @@ from gpu_worker.protocol import SAMPLERS, SHAPES
 MIN_SIDE_PX, MAX_SIDE_PX, SIDE_STEP_PX = 64, 1024, 8
 #: Of what begins from a picture: that was made larger already.
 MAX_LARGE_SIDE_PX = 2048
+#: A wish that says nothing yet. Pictures are fast unless something else is said.
+EMPTY_PARAMS = GenerationParams("", is_fast=True)
 MAX_SEED = 2**32 - 1
 MAX_STEPS = 100
 MAX_GUIDANCE = 30.0
@@ -117,7 +119,7 @@ def parse_draft(
     """Read likewise what may be options alone, to a prompt that is still to come."""
     pasted = read_pasted(clean_text(text))
     typed = split_options(pasted.text, style_labels)
-    params = base_params or GenerationParams("")
+    params = base_params or EMPTY_PARAMS
     if pasted.is_recipe and not params.style:  # it has the words of its style in its prompt
         params = replace(params, style=NO_STYLE)
     return validate_draft(
@@ -203,8 +205,17 @@ def _apply_options(base_params: GenerationParams, options: dict[str, str]) -> Ge
         changes |= {"best": False}
     if normalize_label(options.get("style", "")) in no_style_labels():
         changes |= {"style": NO_STYLE}
-    params = replace(base_params, **changes)
+    params = _choose_speed(replace(base_params, **changes), options)
     return with_size(params, options["size"]) if "size" in options else params
+
+
+def _choose_speed(params: GenerationParams, options: dict[str, str]) -> GenerationParams:
+    """Return the wish with what `--fast` or `--fine` says; steps or a sampler of one's own are not fast."""
+    if "fast" in options and "fine" in options:
+        raise UserError(translate("wish-fast-and-fine"))
+    if "fast" in options or "fine" in options:
+        return replace(params, is_fast="fast" in options, steps=params.steps if "steps" in options else None)
+    return replace(params, is_fast=False) if {"steps", "sampler"} & options.keys() else params
 
 
 def _parse_best(text: str) -> int:

@@ -15,12 +15,15 @@ _SETTINGS_PATTERN = re.compile(r"(?:^|\s)Steps: *[0-9]+ *(?:,|$)")
 _SETTING_PATTERN = re.compile(r'([A-Z][\w ]*): *("[^"]*"|[^,]*)')
 _OPTION_START_PATTERN = re.compile(r"\s(?=(?:--|[\u2013\u2014])[A-Za-z])")
 _SETTING_OPTIONS = {"Steps": "steps", "CFG scale": "guidance", "Seed": "seed", "Size": "size"}
+#: What the pictures of `--fast` say of their steps.
+_FAST_SCHEDULE = "Align Your Steps"
 _NETWORK_PATTERN = re.compile(r"<(?:lora|lyco|locon|hypernet):([^<>]*)>", re.IGNORECASE)
 #: The fields of Discord's command, as they look where they are copied from.
 _FIELD_PATTERN = re.compile(
     r"(?:^|(?<=\s))(?<![Nn]egative )"
     r"(prompt|negative|style|size|count|best|seed|steps|guidance|strength|sampler) ?[:=] ?"
 )
+_SPEED_FIELD_PATTERN = re.compile(r"(?:^|(?<=\s))speed ?[:=] ?(fast|fine)\b")
 _PROMPT_FIELD_PATTERN = re.compile(r"(?:^|(?<=\s))(?<![Nn]egative )prompt ?[:=]")
 _STRENGTH_PATTERN = re.compile(r"-?[0-9]{0,4}(?:\.[0-9]{1,4})?")
 
@@ -37,7 +40,7 @@ class PastedText:
 def read_pasted(text: str) -> PastedText:
     """Return the text without what other programs write around a prompt; UserError names what is unknown."""
     if _PROMPT_FIELD_PATTERN.search(text) is not None:
-        text = _FIELD_PATTERN.sub(r"--\1 ", text)
+        text = _FIELD_PATTERN.sub(r"--\1 ", _SPEED_FIELD_PATTERN.sub(r"--\1", text))
     pasted = _read_settings(text)
     pasted.text, strength = _read_networks(pasted.text)
     if strength:
@@ -61,6 +64,8 @@ def _read_settings(text: str) -> PastedText:
     pasted.options |= {option: values[key] for key, option in _SETTING_OPTIONS.items() if values.get(key)}
     if sampler := values.get("Sampler", ""):
         schedule = values.get("Schedule type", "")
+        if schedule == _FAST_SCHEDULE:
+            pasted.options["fast"], schedule = "", ""
         is_named = schedule and schedule != "Automatic" and schedule.lower() not in sampler.lower()
         pasted.options["sampler"] = f"{sampler} {schedule}" if is_named else sampler
     pasted.is_recipe = settings is not None

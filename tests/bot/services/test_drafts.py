@@ -14,6 +14,7 @@ from bot.core.jobs import GenerationParams, JobId, JobKind
 from bot.core.messages import Reply
 from bot.texts import translate
 from tests.support.services import ANNA, ANNAS, BERT, BERTS, PLACES, Desk, open_desk
+from tests.support.wishes import typed_params
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ async def test_a_draft_is_drawn_with_the_next_plain_message(desk: Desk) -> None:
     card = await desk.studio.handle_text(ANNA, ANNAS, "a boat --seed 7 --no rain")
     assert card is not None
     assert card.card_job_id is not None
-    expected = GenerationParams("a boat", "rain", 7, shape="portrait", count=4, style="oil")
+    expected = typed_params("a boat", "rain", 7, shape="portrait", count=4, style="oil")
     assert await only_wish(desk) == expected
     assert await desk.studio.handle_text(ANNA, ANNAS, "on the hill") is None
 
@@ -204,7 +205,7 @@ async def test_a_forged_choice_changes_nothing(desk: Desk, action: str) -> None:
     with pytest.raises(UserError):
         await press(desk, action)
     await desk.studio.handle_text(ANNA, ANNAS, "a boat --seed 1")
-    assert await only_wish(desk) == GenerationParams("a boat", seed=1)
+    assert await only_wish(desk) == typed_params("a boat", seed=1)
 
 
 async def test_a_stranger_s_code_cannot_be_used(desk: Desk) -> None:

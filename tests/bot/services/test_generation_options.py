@@ -18,6 +18,7 @@ from bot.services.generation_options import (
     validate,
     with_size,
 )
+from tests.support.wishes import typed_params
 
 
 def refusal(text: str) -> str:
@@ -32,7 +33,7 @@ def wish(text: str) -> GenerationParams:
 
 def test_a_code_and_a_prompt_are_enough() -> None:
     assert parse("40713386 sks person on a boat") == GenerateCommand(
-        "40713386", GenerationParams("sks person on a boat")
+        "40713386", typed_params("sks person on a boat")
     )  # type: ignore[arg-type]
 
 
@@ -40,7 +41,7 @@ def test_a_code_and_a_prompt_are_enough() -> None:
     "code", ["40713386", "4071 3386", "<40713386>", " 4071\u20133386,", "٤٠٧١٣٣٨٦", "40713386\n"]
 )
 def test_a_code_is_read_as_written_and_the_prompt_follows(code: str) -> None:
-    assert parse(f"{code} a cat") == GenerateCommand(LoraCode("40713386"), GenerationParams("a cat"))
+    assert parse(f"{code} a cat") == GenerateCommand(LoraCode("40713386"), typed_params("a cat"))
 
 
 def test_leading_zeros_of_a_code_stay() -> None:
@@ -70,7 +71,7 @@ def test_every_option_is_read() -> None:
         "a boat --seed 7 --no blurry, dark hands --size 512x768 --n 2 --steps 20 --guidance 7.5"
         " --strength 0.8 --style oil --sampler unipc"
     )
-    assert asked == GenerationParams(
+    assert asked == typed_params(
         prompt="a boat",
         negative="blurry, dark hands",
         seed=7,
@@ -87,12 +88,12 @@ def test_every_option_is_read() -> None:
 
 @pytest.mark.parametrize("value", ["4", "1-of-4", "1of4"])
 def test_the_best_of_four_draws_four(value: str) -> None:
-    assert wish(f"a boat --best {value}") == GenerationParams("a boat", count=4, best=True)
+    assert wish(f"a boat --best {value}") == typed_params("a boat", count=4, best=True)
 
 
 def test_how_many_are_drawn_is_said_once_and_the_last_word_counts() -> None:
     assert "leave --n out" in refusal("40713386 a boat --best 4 --n 2")
-    assert parse_prompt("a boat --n 2", wish("a boat --best 4")) == GenerationParams("a boat", count=2)
+    assert parse_prompt("a boat --n 2", wish("a boat --best 4")) == typed_params("a boat", count=2)
 
 
 @pytest.mark.parametrize("value", ["1", "5", "2-of-4", "all"])
@@ -102,12 +103,12 @@ def test_best_with_an_impossible_number_is_explained(value: str) -> None:
 
 @pytest.mark.parametrize("shape", ["square", "Portrait", "LANDSCAPE"])
 def test_a_named_size_is_a_shape_whose_sides_the_worker_knows(shape: str) -> None:
-    assert wish(f"a boat --size {shape}") == GenerationParams("a boat", shape=shape.lower())
+    assert wish(f"a boat --size {shape}") == typed_params("a boat", shape=shape.lower())
 
 
 @pytest.mark.parametrize("size", ["640\u00d764", "640x64", "640X64", "640*64"])
 def test_a_size_may_be_written_out(size: str) -> None:
-    assert wish(f"a boat --size {size}") == GenerationParams("a boat", width_px=640, height_px=64)
+    assert wish(f"a boat --size {size}") == typed_params("a boat", width_px=640, height_px=64)
 
 
 def test_a_size_stands_above_the_earlier_one() -> None:
@@ -134,7 +135,7 @@ def test_a_size_stands_above_the_earlier_one() -> None:
 )
 @pytest.mark.parametrize("form", ["--sampler {} at sea", "--sampler={} at sea", "at sea --sampler {}"])
 def test_a_sampler_is_known_by_its_name_however_it_is_written(form: str, written: str, sampler: str) -> None:
-    assert wish("a boat " + form.format(written)) == GenerationParams("a boat at sea", sampler=sampler)
+    assert wish("a boat " + form.format(written)) == typed_params("a boat at sea", sampler=sampler)
 
 
 def test_an_unknown_sampler_is_answered_with_the_known_ones() -> None:
@@ -162,7 +163,7 @@ def test_values_may_follow_an_equals_sign_or_a_comma() -> None:
 
 @pytest.mark.parametrize("dash", ["--", "\u2014", "\u2013", "---"])
 def test_dashes_of_phones_count_as_two_hyphens(dash: str) -> None:
-    assert wish(f"a boat {dash}seed 7") == GenerationParams("a boat", seed=7)
+    assert wish(f"a boat {dash}seed 7") == typed_params("a boat", seed=7)
 
 
 def test_a_dash_between_words_is_punctuation() -> None:

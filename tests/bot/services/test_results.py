@@ -83,6 +83,7 @@ async def test_a_result_comes_with_its_number_and_every_button(room: EngineRoom)
     assert {button.action for button in reply.buttons} == {
         f"again:{job.id}",
         *(f"{what}:{job.id}:{number}" for what in ("vary", "large") for number in (1, 2)),
+        f"speed:{job.id}:fine",
         f"edit:{job.id}",
         f"recipe:{job.id}",
         f"delete:{job.id}",
@@ -107,6 +108,25 @@ async def test_again_draws_the_same_request_with_another_seed(room: EngineRoom) 
     _, wish = await pressed(room, f"again:{job.id}")
     assert wish.seed != 7
     assert replace(wish, seed=7) == replace(wish_of(job), source=job.id)
+
+
+async def test_finer_pictures_have_the_same_seed_and_more_steps(room: EngineRoom) -> None:
+    job = await drawn(room, "on the moon --seed 7 --n 2 --style oil")
+    assert wish_of(job).is_fast
+    finer, wish = await pressed(room, f"speed:{job.id}:fine")
+    assert wish == replace(wish_of(job), is_fast=False, source=job.id)
+    assert (requested(room).is_fast, requested(room).steps, requested(room).seed) == (False, None, 7)
+    assert "Faster" in [button.label for button in room.chat.edits[-1][1].buttons]
+    _, faster_wish = await pressed(room, f"speed:{finer.id}:fast")
+    assert faster_wish == replace(wish_of(job), source=finer.id)
+    assert requested(room).is_fast
+
+
+async def test_a_faster_picture_leaves_out_the_steps_that_were_asked_for(room: EngineRoom) -> None:
+    job = await drawn(room, "on the moon --steps 40")
+    assert (wish_of(job).is_fast, wish_of(job).steps) == (False, 40)
+    _, wish = await pressed(room, f"speed:{job.id}:fast")
+    assert (wish.is_fast, wish.steps) == (True, None)
 
 
 async def test_variations_are_four_of_one_picture_s_seed(room: EngineRoom) -> None:

@@ -10,6 +10,7 @@ from bot.core.loras import LoraCode
 from bot.jobs.styles import load_styles
 from bot.services.generation_options import clean_text, parse, parse_prompt, read_code
 from bot.texts import translate
+from tests.support.wishes import typed_params
 
 LABELS = load_styles().labels
 #: What stands in our own pictures, and in those of AUTOMATIC1111.
@@ -31,7 +32,7 @@ def refusal(text: str) -> str:
 
 
 def boat(**options: object) -> GenerationParams:
-    return GenerationParams("a boat", **options)  # type: ignore[arg-type]
+    return typed_params("a boat", **options)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,46 @@ def test_an_option_is_read_as_it_is_meant(text: str, params: GenerationParams) -
 
 
 @pytest.mark.parametrize(
+    ("text", "is_fast", "steps"),
+    [
+        ("a boat", True, None),
+        ("a boat --fast", True, None),
+        ("--fast a boat", True, None),
+        ("a boat --veloce,", True, None),
+        ("a boat \u2014fine", None, None),
+        ("a boat --fine", False, None),
+        ("a boat --finer", False, None),
+        ("a boat --steps 40", False, 40),
+        ("a boat --steps 12 --fast", True, 12),
+        ("a boat --sampler unipc", False, None),
+        ("a boat --sampler unipc --fast", True, None),
+        ("prompt: a boat speed: fine", False, None),
+        ("a boat Steps: 10, Sampler: DPM++ 2M, Schedule type: Align Your Steps, CFG scale: 7", True, 10),
+        ("a boat Steps: 25, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7", False, 25),
+    ],
+)
+def test_pictures_are_fast_unless_steps_or_a_sampler_are_said(
+    text: str, is_fast: bool | None, steps: int | None
+) -> None:
+    params = params_of(text)
+    if is_fast is None:  # a dash of prose
+        assert (params.prompt, params.is_fast) == (text, True)
+    else:
+        assert (params.prompt, params.is_fast, params.steps) == ("a boat", is_fast, steps)
+
+
+def test_a_later_fast_takes_the_steps_back() -> None:
+    earlier = params_of("a boat --steps 40")
+    later = parse_prompt("a cat --fast", earlier)
+    assert (later.is_fast, later.steps) == (True, None)
+    assert parse_prompt("a cat", earlier).steps == 40
+
+
+def test_fast_and_fine_together_are_refused() -> None:
+    assert refusal("a boat --fast --fine") == translate("wish-fast-and-fine")
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "a boat --negative clouds",
@@ -92,7 +133,7 @@ def test_negative_words_are_never_in_the_prompt(text: str) -> None:
 
 
 def test_a_negative_prompt_ends_with_its_clause() -> None:
-    assert params_of("a boat - no clouds, at sea") == GenerationParams("a boat at sea", "clouds")
+    assert params_of("a boat - no clouds, at sea") == typed_params("a boat at sea", "clouds")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +152,7 @@ def test_a_negative_prompt_ends_with_its_clause() -> None:
     ],
 )
 def test_a_dash_of_prose_is_no_option(prompt: str) -> None:
-    assert params_of(prompt) == GenerationParams(prompt)
+    assert params_of(prompt) == typed_params(prompt)
 
 
 @pytest.mark.parametrize("option", ["v 6", "niji 6", "chaos 30", "tile", "q 2", "stylize 250", "noclouds"])
@@ -130,7 +171,7 @@ def test_a_sampler_that_is_ours_in_part_is_refused_whole(sampler: str) -> None:
 
 
 def test_a_pasted_recipe_is_drawn_again() -> None:
-    expected = GenerationParams(
+    expected = typed_params(
         "sks person on a boat 40713386",
         "blurry, dark",
         5,
@@ -159,7 +200,7 @@ def test_a_pasted_sampler_that_is_not_ours_is_named() -> None:
 
 @pytest.mark.parametrize("name", ["40713386", "loracode-40713386", "loracode-40713386-1of2"])
 def test_a_lora_in_angle_brackets_is_its_code_and_its_strength(name: str) -> None:
-    assert params_of(f"a boat <lora:{name}:0.8>") == GenerationParams("a boat 40713386", strength=0.8)
+    assert params_of(f"a boat <lora:{name}:0.8>") == typed_params("a boat 40713386", strength=0.8)
     assert parse(f"<lora:{name}:1> a boat").code == "40713386"
 
 
@@ -210,7 +251,7 @@ def test_a_style_of_two_words_is_known_without_the_list_of_styles() -> None:
 
 def test_words_behind_a_style_that_ends_are_the_prompt() -> None:
     assert params_of("a boat --style oil, sunset").prompt == "a boat sunset"
-    assert params_of("--style oil boat") == GenerationParams("boat", style="oil")
+    assert params_of("--style oil boat") == typed_params("boat", style="oil")
 
 
 def test_a_prompt_behind_no_is_told_where_it_goes() -> None:
