@@ -185,13 +185,20 @@ def read_weights(tensors: Mapping[str, Tensor], alpha: float | None) -> ModuleWe
     if names in ({DOWN, UP}, {DOWN, UP, MID}):
         return _read_lora(factors, alpha)
     if names in (set(HADAMARD_FACTORS), {*HADAMARD_FACTORS, *HADAMARD_CORES}):
-        hadamard = HadamardWeights(factors, 1.0)
+        hadamard = HadamardWeights(_with_rank(factors), 1.0)
         return replace(hadamard, alpha=float(hadamard.rank) if alpha is None else alpha)
     has_both = all({f"lokr_{w}"} <= names or {f"lokr_{w}_a", f"lokr_{w}_b"} <= names for w in ("w1", "w2"))
     if names <= set(KRONECKER_FACTORS) and has_both:
-        kronecker = KroneckerWeights(factors, 1.0)
+        kronecker = KroneckerWeights(_with_rank(factors), 1.0)
         return replace(kronecker, alpha=float(kronecker.rank or 1) if alpha is None else alpha)
     raise BadInput(JobProblem.LORA_INCOMPLETE)
+
+
+def _with_rank(factors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return factors of which none is empty; BadInput otherwise."""
+    if any(factor.numel() == 0 for factor in factors.values()):
+        raise BadInput(JobProblem.LORA_NO_RANK)
+    return factors
 
 
 def _read_lora(factors: dict[str, Tensor], alpha: float | None) -> LoraWeights:

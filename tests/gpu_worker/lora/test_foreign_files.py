@@ -246,6 +246,7 @@ def test_a_model_that_only_the_metadata_name_is_told_by_that_name() -> None:
 
 
 ones = torch.ones
+HADAMARD = ("w1_a", "w1_b", "w2_a", "w2_b")
 UNSUPPORTED: dict[str, tuple[Tensors, str]] = {
     "kohya's DoRA": ({**plain(), f"{MODULE}.dora_scale": ones(1, 96)}, "DoRA"),
     "peft's DoRA": (
@@ -302,9 +303,22 @@ def test_a_file_of_another_kind_is_told_by_its_name(key: str) -> None:
     assert caught.value.problem is JobProblem.LORA_OTHER_FILE
 
 
-def test_rank_0_is_told() -> None:
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        plain(rank=0),
+        {f"{MODULE}.hada_{name}": ones((32, 0) if name.endswith("a") else (0, 96)) for name in HADAMARD},
+        {
+            f"{MODULE}.lokr_w1": ones(4, 4),
+            f"{MODULE}.lokr_w2_a": ones(8, 0),
+            f"{MODULE}.lokr_w2_b": ones(0, 24),
+        },
+    ],
+    ids=["LoRA", "LoHa", "LoKr"],
+)
+def test_rank_0_is_told(tensors: Tensors) -> None:
     with pytest.raises(BadInput, match="has rank 0"):
-        lora_file.read(save(plain(rank=0)))
+        lora_file.read(save(tensors))
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
