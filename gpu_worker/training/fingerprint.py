@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.protocol import Crop
+from gpu_worker.training.checkpoint import Checkpoint
 from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.data import CaptionRules, TrainingImage
+
+log = logging.getLogger(__name__)
 
 
 def compute_fingerprint(base_identity: str, config: TrainingConfig, images: Sequence[TrainingImage]) -> str:
@@ -25,6 +30,24 @@ def compute_fingerprint(base_identity: str, config: TrainingConfig, images: Sequ
     """
     descriptions = [_describe_image(image) for image in images]
     return json.dumps([base_identity, _describe_config(config), descriptions], sort_keys=True)
+
+
+def find_checkpoint(
+    data: bytes | None, fingerprint: str, job_id: int, must_resume: bool
+) -> Checkpoint | None:
+    """Return the checkpoint to resume from; one that does not fit is dropped, unless it must be resumed."""
+    if data is None:
+        return None
+    try:
+        checkpoint = Checkpoint.decode(data)
+        if checkpoint.fingerprint != fingerprint:
+            raise BadInput(JobProblem.CHECKPOINT_OTHER_TRAINING)
+    except BadInput as error:
+        if must_resume:
+            raise
+        log.warning("job %d cannot resume and starts over: %s", job_id, error)
+        return None
+    return checkpoint
 
 
 def read_seed(fingerprint: str) -> int:

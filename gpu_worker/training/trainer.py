@@ -33,10 +33,10 @@ from gpu_worker.protocol import (
 )
 from gpu_worker.training import metadata as training_metadata
 from gpu_worker.training import previews
-from gpu_worker.training.checkpoint import Checkpoint, TrainingState
+from gpu_worker.training.checkpoint import TrainingState
 from gpu_worker.training.config import SamplePrompt, TrainingConfig, check_config
 from gpu_worker.training.data import TrainingImage, build_images
-from gpu_worker.training.fingerprint import compute_fingerprint
+from gpu_worker.training.fingerprint import compute_fingerprint, find_checkpoint
 from gpu_worker.training.latents import LatentCache, LatentDataset
 from gpu_worker.training.loss_reader import AsyncLossReader, NanGuard, StepLoss
 from gpu_worker.training.previews import PreviewMaker
@@ -222,7 +222,9 @@ class RunState:
         self._resumed_at = time.monotonic()
         self._base = base
         self.fingerprint = compute_fingerprint(base.identity, task.config, task.images)
-        self.checkpoint = _load_checkpoint(task, self.fingerprint)
+        self.checkpoint = find_checkpoint(
+            task.resume_checkpoint, self.fingerprint, task.job_id, task.must_resume
+        )
         self._started_at = self.checkpoint.started_at if self.checkpoint else time.time()
         self._previous_seconds = self.checkpoint.seconds if self.checkpoint else 0.0
 
@@ -285,19 +287,3 @@ def _fall_back(
         cause=cause,
         memory_mode=str(memory_mode),
     )
-
-
-def _load_checkpoint(task: TrainingTask, fingerprint: str) -> Checkpoint | None:
-    """Return the checkpoint to resume from; one that does not fit is dropped, unless it must be resumed."""
-    if task.resume_checkpoint is None:
-        return None
-    try:
-        checkpoint = Checkpoint.decode(task.resume_checkpoint)
-        if checkpoint.fingerprint != fingerprint:
-            raise BadInput(JobProblem.CHECKPOINT_OTHER_TRAINING)
-    except BadInput as error:
-        if task.must_resume:
-            raise
-        log.warning("job %d cannot resume and starts over: %s", task.job_id, error)
-        return None
-    return checkpoint
