@@ -136,6 +136,7 @@ LATER: dict[str, tuple[object, set[str]]] = {
     "shape_from_initial": (True, {"shape_from_initial"}),
     "max_weight_norm": (1.0, {"max_weight_norm"}),
     "max_token_length": (150, {"max_token_length"}),
+    "text_encoder_lrs": ((1e-4, 2e-4), {"text_rates"}),
 }
 
 

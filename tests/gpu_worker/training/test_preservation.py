@@ -107,7 +107,7 @@ def test_a_preserving_training_killed_at_any_step_gives_the_same_lora_bit_for_bi
     whole, checkpoints = all_checkpoints(train(tiny, request(photos), config))
     for step in (1, 2):
         resumed = list(train(tiny, request(photos, checkpoints[step]), config))
-        assert resumed[0] == StartedEvent(job_id=7, attempt=2, step=step, steps=3)
+        assert resumed[0] == StartedEvent(job_id=7, attempt=2, step=step, steps=3, family="tiny")
         assert same_weights(lora_of(resumed), whole)
     assert not same_weights(
         lora_of(train(tiny, request(photos), replace(config, class_preservation_weight=0.0))), whole

@@ -59,7 +59,7 @@ def test_a_training_killed_at_any_step_gives_the_same_lora_bit_for_bit(
     assert checkpoints.keys() == {1, 2}
     for step, data in checkpoints.items():
         resumed = list(train(tiny, request(photos, data), config))
-        assert resumed[0] == StartedEvent(job_id=7, attempt=2, step=step, steps=3)
+        assert resumed[0] == StartedEvent(job_id=7, attempt=2, step=step, steps=3, family="tiny")
         assert same_weights(lora_of(resumed), whole)
 
 
@@ -70,7 +70,7 @@ def test_a_training_killed_again_and_again_counts_its_steps_right(
     data = None
     for step in (1, 2, 3):
         events = train(tiny, request(photos, data), config)
-        assert next(events) == StartedEvent(job_id=7, attempt=2, step=step - 1, steps=4)
+        assert next(events) == StartedEvent(job_id=7, attempt=2, step=step - 1, steps=4, family="tiny")
         data = checkpoint_at(step, events)
     last = list(train(tiny, request(photos, data), config))
     assert [e.step for e in last if isinstance(e, ProgressEvent)] == [4]

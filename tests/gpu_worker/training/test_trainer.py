@@ -93,7 +93,7 @@ def test_the_events_tell_the_whole_story(
 ) -> None:
     events = list(train(tiny, request(photos), replace(quick, checkpoint_every_steps=2)))
     assert {(event.job_id, event.attempt) for event in events} == {(7, 2)}
-    assert events[0] == StartedEvent(job_id=7, attempt=2, step=0, steps=3)
+    assert events[0] == StartedEvent(job_id=7, attempt=2, step=0, steps=3, family="tiny")
     steps = [event.step for event in events if isinstance(event, ProgressEvent)]
     assert steps == [1, 2, 3]
     assert [event.step for event in events if isinstance(event, CheckpointEvent)] == [2]
@@ -143,7 +143,7 @@ def test_a_killed_training_resumes_bit_for_bit_in_a_fresh_process(
     fresh = load_base_model("tiny")
     second = checkpoint_at(2, train(fresh, request(photos, first), precise))
     events = list(train(load_base_model("tiny"), request(photos, second), precise))
-    assert events[0] == StartedEvent(job_id=7, attempt=2, step=2, steps=3)
+    assert events[0] == StartedEvent(job_id=7, attempt=2, step=2, steps=3, family="tiny")
     assert [event.step for event in events if isinstance(event, ProgressEvent)][-1] == 3
     assert same_weights(lora_of(events), uninterrupted)
     assert lora_file.read(lora_of(events)).metadata["ss_steps"] == "3"
@@ -237,7 +237,7 @@ def test_a_damaged_checkpoint_costs_its_steps_and_not_the_training(
 ) -> None:
     data = checkpoint_at(1, train(tiny, request(photos), precise))
     events = list(train(tiny, request(photos, data[:-100]), precise))
-    assert events[0] == StartedEvent(job_id=7, attempt=2, step=0, steps=3)
+    assert events[0] == StartedEvent(job_id=7, attempt=2, step=0, steps=3, family="tiny")
     assert same_weights(lora_of(events), uninterrupted)
 
 
@@ -259,7 +259,9 @@ def test_a_checkpoint_of_other_photos_or_settings_is_not_taken_up(
         (photos, replace(quick, steps=9), 1),
     ):
         running = train(tiny, request(others, data), config)
-        assert next(running) == StartedEvent(job_id=7, attempt=2, step=step, steps=config.steps)
+        assert next(running) == StartedEvent(
+            job_id=7, attempt=2, step=step, steps=config.steps, family="tiny"
+        )
         running.close()
 
 
