@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import psutil
 
 from gpu_worker.device.inspect import (
     GIB,
+    GpuInfo,
     TorchInfo,
     WorkerDiagnosis,
     diagnose_gpu,
@@ -24,10 +26,11 @@ from gpu_worker.device.inspect import (
     inspect_gpu,
     inspect_torch,
 )
+from gpu_worker.device.memory_profile import SD15_MEMORY, MemoryProfile
+from gpu_worker.models.family import ModelFamily
 
-MIN_MEMORY_BYTES = int(5.5 * GIB)
-
-
+#: Bytes of a number in half precision.
+_HALF_BYTES = 2
 #: A multiplication large enough to need a real kernel.
 _MATRIX_SIDE = 256
 
@@ -35,13 +38,30 @@ _MATRIX_SIDE = 256
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
-def diagnose_memory(total_bytes: int, free_bytes: int) -> WorkerDiagnosis:
-    """Diagnose whether the machine has enough memory for Stable Diffusion 1.5."""
+def diagnose_memory(
+    total_bytes: int, free_bytes: int, profile: MemoryProfile = SD15_MEMORY
+) -> WorkerDiagnosis:
+    """Diagnose whether the machine has enough memory for the base model."""
     detail = f"{total_bytes / GIB:.1f} GB, {free_bytes / GIB:.1f} GB free"
-    if total_bytes < MIN_MEMORY_BYTES:
-        advice = "Stable Diffusion 1.5 wants 6 GB; with WSL2 raise `memory` in .wslconfig (docs/install.md)."
+    if total_bytes < profile.min_memory_gb * GIB:
+        wanted_gb = math.ceil(profile.min_memory_gb)
+        advice = (
+            f"The base model wants {wanted_gb} GB; with WSL2 raise `memory` in .wslconfig (docs/install.md)."
+        )
         return WorkerDiagnosis("memory", "warn", detail, advice)
     return WorkerDiagnosis("memory", "ok", detail)
+
+
+def diagnose_family(family: ModelFamily, gpu: GpuInfo | None) -> WorkerDiagnosis:
+    """Diagnose which family a base model is of, under which licence, and whether a training fits the card."""
+    needed_bytes = family.memory.required_bytes(_HALF_BYTES, gradient_checkpointing=True)
+    detail = f"{family.title}, {family.licence}; a training takes {needed_bytes / GIB:.1f} GB of a card"
+    if gpu is not None and gpu.memory_bytes < needed_bytes:
+        advice = (
+            f"This card has {gpu.memory_bytes / GIB:.1f} GB: trainings will not fit. Set another BASE_MODEL."
+        )
+        return WorkerDiagnosis("family", "warn", detail, advice)
+    return WorkerDiagnosis("family", "ok", detail)
 
 
 def _diagnose_kernels(torch_info: TorchInfo | None) -> WorkerDiagnosis:
@@ -78,11 +98,16 @@ def diagnose_all(base_model: str, base_vae: str = "") -> Iterator[WorkerDiagnosi
     yield diagnose_gpu(gpu, torch_info)
     if torch_info is not None:
         yield _diagnose_kernels(torch_info)
-    yield diagnose_memory(*_read_memory_bytes())
-    if torch_info is not None:
+    if torch_info is None:
+        yield diagnose_memory(*_read_memory_bytes())
+    else:
         from gpu_worker.models import files
 
         name = base_model or files.default_base_model(torch_info.sees_gpu)
+        family = files.find_family(name)
+        yield diagnose_memory(*_read_memory_bytes(), *([family.memory] if family else []))
+        if family:
+            yield diagnose_family(family, gpu)
         yield WorkerDiagnosis("base model", *files.inspect_model(name, needs_vae=not base_vae))
         if base_vae:
             yield WorkerDiagnosis("VAE", *files.inspect_vae(base_vae, name))

@@ -20,6 +20,7 @@ from bot.jobs.backends.local import POOL_TIMEOUTS, ProcessBackend
 from bot.jobs.backends.pool import WorkerPool
 from bot.jobs.backends.ray import RayBackend
 from bot.media.moderation import Moderator, SandboxedNsfwScorer, is_installed
+from bot.media.quality import TRAINED_SIDE_PX
 from bot.media.storage import Storage
 from bot.ops.daily_backup import DailyBackups
 from bot.ops.health_server import HealthServer
@@ -44,6 +45,11 @@ def is_coach_enabled(settings: Settings, health: WorkerHealth | None) -> bool:
         return settings.coach == "on"
     model = settings.base_model or ("" if health is None else health.base_model)
     return model not in ("", *SHIPPED_MODELS)
+
+
+def find_trained_side_px(health: WorkerHealth | None) -> int:
+    """Return the side of the pictures that the base model is trained on; while it is not known, the usual."""
+    return TRAINED_SIDE_PX if health is None or not health.native_px else health.native_px
 
 
 def make_start_link(chats: Mapping[Platform, ChatAdapter], payload: str) -> str:

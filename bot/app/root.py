@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 from bot.app.factories import (
+    find_trained_side_px,
     is_coach_enabled,
     make_backend,
     make_backups,
@@ -230,7 +231,9 @@ class _AppBuilder:
         block_list = BlockList(self.settings.block_list)
         block_list.load()
         coach = PhotoCoach(
-            photo_analyzer, is_enabled=lambda: is_coach_enabled(self.settings, gpu_backend.health())
+            photo_analyzer,
+            is_enabled=lambda: is_coach_enabled(self.settings, gpu_backend.health()),
+            trained_side_px=lambda: find_trained_side_px(gpu_backend.health()),
         )
         return ServiceContext(
             database=self.database,

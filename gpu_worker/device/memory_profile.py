@@ -26,6 +26,14 @@ class MemoryProfile:
         return self.parameters * itemsize + share * activations + self.overhead_bytes
 
 
+#: A shipped small model, reckoned generously.
+SMALL_MEMORY = MemoryProfile(
+    parameters=0.05e9,
+    activation_bytes={2: 0.1 * GIB, 4: 0.2 * GIB},
+    checkpointed_share=0.28,
+    overhead_bytes=0.3 * GIB,
+    min_memory_gb=2.0,
+)
 #: Stable Diffusion 1.5 at 512 px; UNet, VAE and text encoder.
 SD15_MEMORY = MemoryProfile(
     parameters=1.066e9,

@@ -43,6 +43,14 @@ def recognise_family(name: str, hub: Hub | None = None) -> ModelFamily:
     return SDXL if any(file.name.startswith("text_encoder_2/") for file in files) else SD15
 
 
+def find_family(name: str) -> ModelFamily | None:
+    """Return the family of a base model; None if it cannot be told, for a reason of `inspect_model`."""
+    try:
+        return recognise_family(name)
+    except BaseModelError:
+        return None
+
+
 def inspect_model(name: str, hub: Hub | None = None, needs_vae: bool = True) -> Inspection:
     """Return verdict, what was found, and what to do."""
     try:

@@ -99,6 +99,7 @@ class TorchEngine:
             loading=self._loading_status,
             family=base.family.name if base else "",
             licence=base.family.licence if base else "",
+            native_px=base.native_px if base else 0,
         )
 
     def _training_config(self, base: BaseModel) -> TrainingConfig:

@@ -208,6 +208,7 @@ def merge_health(healths: Sequence[WorkerHealth]) -> WorkerHealth | None:
         device_load_percent=sum(load_percents) // len(load_percents) if load_percents else None,
         loading=next((each.loading for each in healths if each.loading), ""),
         family=next((each.family for each in healths if each.family), ""),
+        native_px=max(each.native_px for each in healths),
         licence=next((each.licence for each in healths if each.licence), ""),
     )
 

@@ -4,7 +4,7 @@ from bot.media.quality._advice import Advice
 from bot.media.quality._analyzer import PhotoAnalyzer, SandboxedPhotoAnalyzer
 from bot.media.quality._coach import PhotoCoach
 from bot.media.quality._report import QualityReport, TrainingHint, build_report
-from bot.media.quality._rules import PhotoGrade, PhotoProblem, PhotoVerdict
+from bot.media.quality._rules import TRAINED_SIDE_PX, PhotoGrade, PhotoProblem, PhotoVerdict
 from bot.media.quality._sentences import (
     advice_sentence,
     can_start_training,
@@ -16,6 +16,7 @@ from bot.media.quality._sentences import (
 from bot.media.quality._types import Box, Face, PhotoMeasurements
 
 __all__ = [
+    "TRAINED_SIDE_PX",
     "Advice",
     "Box",
     "Face",

@@ -11,6 +11,7 @@ from cachetools import TTLCache
 from bot.core.photos import StoredPhoto
 from bot.media.quality._analyzer import PhotoAnalyzer
 from bot.media.quality._report import QualityReport, build_report
+from bot.media.quality._rules import TRAINED_SIDE_PX
 from bot.media.quality._types import PhotoMeasurements
 
 log = logging.getLogger(__name__)
@@ -31,11 +32,13 @@ class PhotoCoach:
         cache_ttl_s: float = CACHE_TTL_S,
         timeout_s: float = REVIEW_TIMEOUT_S,
         is_enabled: Callable[[], bool] = lambda: True,
+        trained_side_px: Callable[[], int] = lambda: TRAINED_SIDE_PX,
     ) -> None:
+        """`trained_side_px` is the side of the pictures that the base model of now is trained on."""
         self._analyzer = analyzer
         self._cache_ttl_s = cache_ttl_s
         self._timeout_s = timeout_s
-        self._is_enabled = is_enabled
+        self._is_enabled, self._trained_side_px = is_enabled, trained_side_px
         self._review_tasks: set[asyncio.Task[list[PhotoMeasurements | None]]] = set()
         self._pending_hashes: set[str] = set()  # photos under the eye that nobody has forgotten meanwhile
         self._measurements: TTLCache[str, PhotoMeasurements] = TTLCache(MAX_CACHED_PHOTOS, cache_ttl_s)
@@ -53,7 +56,8 @@ class PhotoCoach:
         self._review_tasks.add(task)
         task.add_done_callback(self._review_tasks.discard)
         try:
-            return build_report(await asyncio.wait_for(asyncio.shield(task), self._timeout_s), class_word)
+            measurements = await asyncio.wait_for(asyncio.shield(task), self._timeout_s)
+            return build_report(measurements, class_word, self._trained_side_px())
         except TimeoutError:
             log.warning("the coach took longer than %.0f s for %d photos", self._timeout_s, len(photos))
             return None

@@ -36,6 +36,7 @@ class TrainingHint:
     height_px: int
     face: Box | None = None
     words: tuple[str, ...] = ()
+    trained_side_px: int = TRAINED_SIDE_PX  #: of the base model when the photo was looked at
 
     def caption(self, trigger: str) -> str:
         """Return the photo's caption, such as `sks woman, close-up, outdoors`."""
@@ -51,7 +52,7 @@ class TrainingHint:
             return None
         short_px = min(self.width_px, self.height_px)
         face_px = max(self.face.width * self.width_px, self.face.height * self.height_px)
-        side_px = max(min(short_px, face_px / _FACE_SHARE), min(short_px, TRAINED_SIDE_PX))
+        side_px = max(min(short_px, face_px / _FACE_SHARE), min(short_px, self.trained_side_px))
         centred_left_px = (self.face.left + self.face.width / 2) * self.width_px - side_px / 2
         centred_top_px = (self.face.top + self.face.height / 2) * self.height_px - side_px * _FACE_DOWN
         left_px = min(max(0.0, centred_left_px), self.width_px - side_px)
@@ -113,9 +114,15 @@ class QualityReport:
         return max((verdict.grade for verdict in self.verdicts), default=PhotoGrade.GREEN)
 
 
-def build_report(measurements_list: Sequence[PhotoMeasurements | None], class_word: str) -> QualityReport:
+def build_report(
+    measurements_list: Sequence[PhotoMeasurements | None],
+    class_word: str,
+    trained_side_px: int = TRAINED_SIDE_PX,
+) -> QualityReport:
     """Return a report on measured photos. None stands for a photo that could not be measured."""
-    verdicts_by_photo = [list(check_photo(measurements, class_word)) for measurements in measurements_list]
+    verdicts_by_photo = [
+        list(check_photo(measurements, class_word, trained_side_px)) for measurements in measurements_list
+    ]
     is_person = class_word in PERSON_CLASSES
     if is_person:
         # A face that is no good by itself says nothing about whose it is.
@@ -134,7 +141,7 @@ def build_report(measurements_list: Sequence[PhotoMeasurements | None], class_wo
     return QualityReport(
         verdicts=tuple(_worst_verdict(verdicts) for verdicts in verdicts_by_photo),
         hints=tuple(
-            None if measurements is None else _build_hint(measurements, is_person)
+            None if measurements is None else _build_hint(measurements, is_person, trained_side_px)
             for measurements in measurements_list
         ),
         advice=give_advice(known_measurements),
@@ -146,7 +153,7 @@ def _worst_verdict(verdicts: Sequence[PhotoVerdict]) -> PhotoVerdict:
     return max(verdicts, key=lambda verdict: verdict.grade, default=PhotoVerdict())
 
 
-def _build_hint(measurements: PhotoMeasurements, is_person: bool) -> TrainingHint:
+def _build_hint(measurements: PhotoMeasurements, is_person: bool, trained_side_px: int) -> TrainingHint:
     face = measurements.main_face if is_person else None
     caption_words = []
     if face is not None:
@@ -164,4 +171,5 @@ def _build_hint(measurements: PhotoMeasurements, is_person: bool) -> TrainingHin
         measurements.height_px,
         None if face is None else face.box,
         tuple(caption_words),
+        trained_side_px,
     )

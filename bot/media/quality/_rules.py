@@ -15,8 +15,9 @@ from bot.media.quality._types import Face, PhotoMeasurements
 #: A style may be soft or grey on purpose.
 _SOFT_CLASS_WORD = "style"
 
+TRAINED_SIDE_PX = 512  # what the smallest base models look at; the thresholds are for it
+#: Of a face; a base model that looks at twice as many pixels wants twice as many.
 MIN_FACE_PX = 64
-TRAINED_SIDE_PX = 512  # what Stable Diffusion 1.5 looks at
 #: Of a face once its photo is that small: fewer are too few for the model's latents, of which one is 8 px.
 MIN_TRAINED_FACE_PX = 48
 #: A face this much smaller than the main one is somebody in the background.
@@ -95,19 +96,26 @@ def amber(problem: PhotoProblem, **values: int) -> PhotoVerdict:
     return PhotoVerdict(PhotoGrade.AMBER, problem, values)
 
 
-def check_photo(measurements: PhotoMeasurements | None, class_word: str) -> Iterator[PhotoVerdict]:
-    """Return all problems of one photo by itself, the most important first."""
+def check_photo(
+    measurements: PhotoMeasurements | None, class_word: str, trained_side_px: int = TRAINED_SIDE_PX
+) -> Iterator[PhotoVerdict]:
+    """Return all problems of one photo by itself, the most important first.
+
+    `trained_side_px` is the side of the pictures that the base model is trained on.
+    """
     if measurements is None:
         yield amber(PhotoProblem.UNREADABLE)
     elif class_word in PERSON_CLASSES and measurements.faces is not None:
-        yield from _check_faces(measurements, measurements.faces)
+        yield from _check_faces(measurements, measurements.faces, trained_side_px)
     else:
-        yield from _check_whole(measurements, class_word)
+        yield from _check_whole(measurements, class_word, trained_side_px)
     if measurements is not None and measurements.is_grey and class_word != _SOFT_CLASS_WORD:
         yield amber(PhotoProblem.GREY)
 
 
-def _check_faces(measurements: PhotoMeasurements, faces: tuple[Face, ...]) -> Iterator[PhotoVerdict]:
+def _check_faces(
+    measurements: PhotoMeasurements, faces: tuple[Face, ...], trained_side_px: int
+) -> Iterator[PhotoVerdict]:
     if not faces:
         yield red(PhotoProblem.NO_FACE)
         return
@@ -115,24 +123,30 @@ def _check_faces(measurements: PhotoMeasurements, faces: tuple[Face, ...]) -> It
     large_faces = [each for each in other_faces if each.width_px >= BACKGROUND_FACE_RATIO * face.width_px]
     if large_faces:
         yield red(PhotoProblem.SEVERAL_FACES, faces=1 + len(large_faces))
-    if face.width_px < MIN_FACE_PX:
-        yield red(PhotoProblem.FACE_SMALL, face_px=round(face.width_px), wanted_px=MIN_FACE_PX)
+    scale = trained_side_px / TRAINED_SIDE_PX
+    if face.width_px < MIN_FACE_PX * scale:
+        yield red(PhotoProblem.FACE_SMALL, face_px=round(face.width_px), wanted_px=round(MIN_FACE_PX * scale))
     yield from _check_sharpness(face.sharpness, BLURRED_FACE_SHARPNESS, SOFT_FACE_SHARPNESS)
     yield from _check_light(face.highlight, face.blown_out)
     if face.is_cut:
         yield amber(PhotoProblem.FACE_CUT)
-    trained_px = face.width_px * min(1.0, TRAINED_SIDE_PX / measurements.short_px)
-    if trained_px < MIN_TRAINED_FACE_PX:
-        yield amber(PhotoProblem.FACE_DISTANT, face_px=round(trained_px), wanted_px=MIN_TRAINED_FACE_PX)
+    trained_px, wanted_px = (
+        face.width_px * min(1.0, trained_side_px / measurements.short_px),
+        round(MIN_TRAINED_FACE_PX * scale),
+    )
+    if trained_px < wanted_px:
+        yield amber(PhotoProblem.FACE_DISTANT, face_px=round(trained_px), wanted_px=wanted_px)
     if other_faces and not large_faces:
         yield amber(PhotoProblem.BACKGROUND_FACES, faces=len(other_faces))
 
 
-def _check_whole(measurements: PhotoMeasurements, class_word: str) -> Iterator[PhotoVerdict]:
+def _check_whole(
+    measurements: PhotoMeasurements, class_word: str, trained_side_px: int
+) -> Iterator[PhotoVerdict]:
     if class_word != _SOFT_CLASS_WORD:
         yield from _check_sharpness(measurements.sharpness, BLURRED_SHARPNESS, SOFT_SHARPNESS)
-    if measurements.short_px < TRAINED_SIDE_PX:
-        yield amber(PhotoProblem.SMALL, short_px=measurements.short_px, wanted_px=TRAINED_SIDE_PX)
+    if measurements.short_px < trained_side_px:
+        yield amber(PhotoProblem.SMALL, short_px=measurements.short_px, wanted_px=trained_side_px)
 
 
 def _check_sharpness(sharpness: float, blurred: float, soft: float) -> Iterator[PhotoVerdict]:

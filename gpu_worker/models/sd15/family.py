@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gpu_worker.device.memory_profile import SMALL_MEMORY
 from gpu_worker.models.family import STABLE_DIFFUSION, LoraGroup, ModelFamily, SamplingConfig
 from gpu_worker.protocol import SHAPES
 
@@ -50,6 +51,7 @@ DRAWN = replace(
     name="drawn",
     title="the shipped base of drawings",
     licence="that of LoraCode",
+    memory=SMALL_MEMORY,
     native_px=64,
     training_defaults={
         "steps": 250,
@@ -72,6 +74,7 @@ TINY = replace(
     name="tiny",
     title="the embedded base for tests",
     licence="that of LoraCode",
+    memory=SMALL_MEMORY,
     native_px=128,
     training_defaults={
         "steps": 80,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gpu_worker.device.memory_profile import GIB, MemoryProfile
+from gpu_worker.device.memory_profile import GIB, SMALL_MEMORY, MemoryProfile
 from gpu_worker.models.family import SDXL_ARCHITECTURE, LoraGroup, ModelFamily, SamplingConfig
 from gpu_worker.models.sdxl.names import UNET_NAMES
 
@@ -71,6 +71,7 @@ TINY_XL = replace(
     name="tiny-xl",
     title="the embedded SDXL for tests",
     licence="that of LoraCode",
+    memory=SMALL_MEMORY,
     native_px=128,
     training_defaults={
         "train_text_encoder": False,

@@ -66,6 +66,24 @@ def test_a_face_must_be_large_sharp_and_lit(
     assert verdict_of(seen, "dog") == PhotoVerdict(), "a dog's photo is not judged by the face beside it"
 
 
+@pytest.mark.parametrize(("trained_side_px", "least_px"), [(512, 64), (1024, 128)])
+def test_a_base_that_looks_at_more_pixels_wants_a_larger_face(trained_side_px: int, least_px: int) -> None:
+    def problem_of(width_px: int) -> PhotoProblem | None:
+        seen = sight(0, face(width_px=width_px))
+        return build_report([seen], "woman", trained_side_px).verdicts[0].problem
+
+    assert problem_of(least_px - 1) is PhotoProblem.FACE_SMALL
+    assert problem_of(least_px) is not PhotoProblem.FACE_SMALL
+
+
+def test_a_crop_is_never_smaller_than_the_base_looks_at() -> None:
+    small_face = Box(0.4, 0.4, 0.03, 0.03)
+    for trained_side_px in (512, 1024):
+        crop = TrainingHint(1536, 1536, small_face, (), trained_side_px).crop()
+        assert crop is not None
+        assert round(crop.width * 1536) == trained_side_px
+
+
 def test_a_person_s_photo_shows_exactly_one_face() -> None:
     assert verdict_of(sight(faces=())).problem is PhotoProblem.NO_FACE
     two = verdict_of(sight(0, face(), face(width_px=100)))

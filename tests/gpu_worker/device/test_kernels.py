@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from packaging.specifiers import SpecifierSet
 
 from gpu_worker.device import inspect, kernels
 from gpu_worker.device.inspect import GpuInfo, TorchInfo, diagnose_gpu, diagnose_torch
-from gpu_worker.doctor import diagnose_memory
+from gpu_worker.doctor import diagnose_family, diagnose_memory
+from gpu_worker.models.sd15.family import SD15
+from gpu_worker.models.sdxl.family import SDXL
 
 #: What `torch.cuda.get_arch_list()` gives for the wheels of torch 2.13.
 CUDA_12_6 = ("sm_50", "sm_60", "sm_70", "sm_75", "sm_80", "sm_86", "sm_90")
@@ -109,6 +113,16 @@ def test_installed_versions_are_shown() -> None:
     assert diagnose_torch(None, "No module named 'torch'").verdict == "bad"
     assert diagnose_memory(16 * 2**30, 9 * 2**30).verdict == "ok"
     assert ".wslconfig" in diagnose_memory(4 * 2**30, 2**30).advice
+    assert diagnose_memory(8 * 2**30, 2**30, SDXL.memory).verdict == "warn"
+
+
+def test_the_family_is_named_with_its_licence_and_what_a_training_takes() -> None:
+    assert diagnose_family(SD15, GTX_1060).verdict == "ok"
+    too_large = diagnose_family(SDXL, GTX_1060)
+    assert too_large.verdict == "warn"
+    assert "SDXL, CreativeML Open RAIL++-M; a training takes 6." in too_large.detail
+    assert diagnose_family(SDXL, replace(GTX_1060, memory_bytes=8 * 2**30)).verdict == "ok"
+    assert diagnose_family(SDXL, None).verdict == "ok"
 
 
 def test_gpu_that_torch_does_not_see_is_reported_unless_it_is_hidden(
