@@ -15,12 +15,14 @@ from gpu_worker.errors import BadInput
 from gpu_worker.generation import recipes, samplers
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.sd15.family import DRAWN, SD15
+from gpu_worker.models.sdxl.family import SDXL
 from gpu_worker.protocol import SAMPLERS
 from tests.support.generated_images import pictures, pixels_of, text_of, with_
 
 
 def test_fast_timesteps_of_sd15_are_those_of_align_your_steps() -> None:
     assert list(SD15.sampling.fast_timesteps) == AysSchedules["StableDiffusionTimesteps"]
+    assert list(SDXL.sampling.fast_timesteps) == AysSchedules["StableDiffusionXLTimesteps"]
     assert SD15.sampling.fast_steps == len(SD15.sampling.fast_timesteps)
 
 

@@ -188,7 +188,7 @@ def test_the_performer_loads_its_model_with_the_first_job_and_reports_from_any_t
 def test_engine_trains_the_configured_number_of_steps(photos: tuple[bytes, ...]) -> None:
     engine = TorchEngine("tiny", train_steps=2)
     events = list(engine.train(TrainRequest(job_id=1, attempt=1, photos=photos[:1])))
-    assert events[0] == StartedEvent(job_id=1, attempt=1, step=0, steps=2)
+    assert events[0] == StartedEvent(job_id=1, attempt=1, step=0, steps=2, family="tiny")
     generate_request = TrainRequest(job_id=1, attempt=1, photos=photos[:1], steps=1)
     assert next(iter(engine.train(generate_request))) == StartedEvent(job_id=1, attempt=1, step=0, steps=1)
 

@@ -39,7 +39,9 @@ def lora(loaded_tiny_xl: BaseModel, photos: tuple[bytes, ...]) -> bytes:
 
 def make_pipeline(base: BaseModel, sampler: str) -> Any:
     parts = models_tiny_xl.build_components()
-    scheduler = samplers.create_scheduler(sampler, base.diffusion.scheduler_config, STEPS)
+    scheduler = samplers.create_scheduler(
+        sampler, base.diffusion.scheduler_config, STEPS, (), torch.device("cpu")
+    )
     pipeline = StableDiffusionXLPipeline(
         vae=parts.vae,
         text_encoder=parts.text_encoder,
