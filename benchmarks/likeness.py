@@ -3,6 +3,7 @@
     python -m benchmarks.likeness pairs        # the right subject's LoRA above another's: 100 pairs
     python -m benchmarks.likeness checkpoints  # the better of two states made different on purpose: 20 pairs
     python -m benchmarks.likeness planted      # somebody else's photo among five: 100 sets, and 100 without
+    python -m benchmarks.likeness fast         # what fast pictures lose against those of 25 steps: 5 people
 
 Each prints a line `likeness: <name> value=<v> goal=<g> holds|short`. LoRAs are trained when the folder
 `--loras` does not have them (52 s each on two quiet cores), and kept, so that a run that was stopped goes on.
@@ -37,6 +38,9 @@ OTHERS = 5
 #: Of 250 steps: too few to learn a person.
 FEW_STEPS = 25
 SETS = 100
+#: Fast pictures are compared with those of so many steps, and may lose so much of the score.
+FINE_STEPS, MAX_FAST_LOSS = 25, 0.01
+SPEED_PEOPLE, SPEED_ROUNDS = 5, 4
 #: What a candidate draws (bot/jobs/requests.py).
 PROMPTS = (
     f"photo of {measures.TRIGGER}, close-up, looking at the camera",
@@ -140,6 +144,29 @@ def find_planted_photos(context: LikenessContext) -> bool:
     )
 
 
+def compare_speeds(context: LikenessContext) -> bool:
+    """Whether fast pictures are as alike as those of 25 steps with the same seeds."""
+    losses: list[float] = []
+    prompts = PROMPTS * SPEED_ROUNDS
+    for person in range(SPEED_PEOPLE):
+        lora = context.load_or_train("own", person)
+        fine, fast = (
+            context.score(
+                person,
+                context.embed(
+                    measures.generate_pictures(context.base, prompts, lora, FIRST_SEED, steps, is_fast)
+                ),
+            )
+            for steps, is_fast in ((FINE_STEPS, False), (None, True))
+        )
+        losses.append(fine - fast)
+        print(f"  person {person}: {fine:.3f} in {FINE_STEPS} steps, {fast:.3f} fast", flush=True)
+    loss = sum(losses) / len(losses)
+    is_met = loss <= MAX_FAST_LOSS
+    print(f"likeness: fast-loss value={loss:.4f} goal=<={MAX_FAST_LOSS} {'holds' if is_met else 'short'}")
+    return is_met
+
+
 def report_result(name: str, correct_count: int, total: int, goal: float) -> bool:
     """Print a figure and whether it is as it should be."""
     is_met = correct_count / total >= goal
@@ -156,6 +183,7 @@ MEASUREMENTS: dict[str, Callable[[LikenessContext], bool]] = {
     "pairs": compare_subjects,
     "checkpoints": compare_checkpoints,
     "planted": find_planted_photos,
+    "fast": compare_speeds,
 }
 
 

@@ -70,7 +70,12 @@ def default_config(base: BaseModel) -> TrainingConfig:
 
 
 def generate_pictures(
-    base: BaseModel, prompts: Sequence[str], lora: bytes | None, first_seed: int, steps: int | None = None
+    base: BaseModel,
+    prompts: Sequence[str],
+    lora: bytes | None,
+    first_seed: int,
+    steps: int | None = None,
+    is_fast: bool = False,
 ) -> list[bytes]:
     """Draw a picture of each prompt as the product does, each with a seed of its own."""
     generated: list[bytes] = []
@@ -80,7 +85,13 @@ def generate_pictures(
     )
     for index, prompt in enumerate(prompts):
         request = GenerateRequest(
-            job_id=0, attempt=0, prompt=prompt, seed=first_seed + index, steps=steps, loras=lora_uses
+            job_id=0,
+            attempt=0,
+            prompt=prompt,
+            seed=first_seed + index,
+            steps=steps,
+            is_fast=is_fast,
+            loras=lora_uses,
         )
         generated += _get_last_event(generate.generate(context, request)).pictures
     return generated

@@ -151,8 +151,9 @@ def _again_button(job_id: JobId, row: int | None = None) -> Button:
 
 def _result_buttons(job_id: JobId, count: int, is_fast: bool) -> tuple[Button, ...]:
     # A row for each picture, so that four of them still have room on a phone and within Discord's five rows.
-    speed = "fine" if is_fast else "fast"
-    speed_button = Button(translate(f"draw-{speed}"), f"speed:{job_id}:{speed}", count - 1)
+    fast_button = Button(translate("draw-fast"), f"speed:{job_id}:fast", count - 1)
+    fine_button = Button(translate("draw-fine"), f"speed:{job_id}:fine", count - 1)
+    speed_button = fine_button if is_fast else fast_button
     edit_button = Button(translate("edit-prompt-button"), f"edit:{job_id}", count)
     recipe_button = Button(translate("recipe-button"), f"recipe:{job_id}", count)
     delete_button = Button(translate("delete-button"), f"delete:{job_id}", count)

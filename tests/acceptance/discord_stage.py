@@ -41,7 +41,7 @@ from tests.support.trained_lora import give_lora
 from tests.support.use_cases import Studio
 
 #: The buttons of a result with one picture.
-ONE_PICTURE = ["Again", "Variations", "Larger", "Edit prompt", "Recipe", "Delete"]
+ONE_PICTURE = ["Again", "Variations", "Larger", "Finer", "Edit prompt", "Recipe", "Delete"]
 PhotoFile = tuple[str, bytes]
 WAIT_S = 100.0
 NewStudio = Callable[[ServiceContext, PhotoDecoder, Set[Identity]], Studio]

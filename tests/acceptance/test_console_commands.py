@@ -154,6 +154,8 @@ async def test_a_code_is_used_named_exported_and_deleted_also_after_a_restart(tm
     "--strength",
     "--style",
     "--sampler",
+    "--fast",
+    "--fine",
     "[draw:*]",
 )
 async def test_every_option_reaches_the_worker(tmp_path: Path) -> None:
@@ -171,6 +173,9 @@ async def test_every_option_reaches_the_worker(tmp_path: Path) -> None:
         assert (request.guidance_scale, request.sampler, request.loras[0].strength) == (6.5, "euler a", 0.8)
         assert "fog, rain" in request.negative_prompt
         assert request.prompt.startswith("oil painting of")
+        for word, is_fast in (("--fast", True), ("--fine", False)):
+            await person.types(f"/generate {code} a boat {word}", RESULT)
+            assert last_request(card).is_fast == is_fast
 
 
 @pytest.mark.covers(

@@ -123,6 +123,8 @@ RESULT = r"#(\d+) · [^\n]*\n(?:  picture: \S+\n)+[^\n]*Delete\n"
     "words",
     "restart",
     "[again:*]",
+    "[speed:*:fine]",
+    "[speed:*:fast]",
     "[vary:*:*]",
     "[large:*:*]",
     "[edit:*]",
@@ -146,6 +148,12 @@ async def test_everything_that_can_be_done_with_a_result(tmp_path: Path) -> None
         assert "on the moon" in again
         assert last_request(card).seed != 7
         number = re.findall(r"#(\d+)", first)[0]
+
+        await person.types(f"/show {number}", RESULT)
+        await person.presses("Finer", RESULT)
+        assert (last_request(card).seed, last_request(card).is_fast) == (7, False)
+        await person.presses("Faster", RESULT)
+        assert (last_request(card).seed, last_request(card).is_fast) == (7, True)
 
         await person.types(f"/show {number}", RESULT)
         await person.presses("Variations 2", RESULT)

@@ -12,7 +12,7 @@ from bot.core.accounts import Identity, Platform
 from bot.core.loras import format_code
 from bot.texts import translate
 from gpu_worker.protocol import SAMPLERS, JobProblem
-from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said, text_of
+from tests.acceptance.discord_stage import ONE_PICTURE, Stage, labels, on_stage, photos, said, text_of
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ async def test_a_picture_takes_the_place_of_its_card_in_the_channel(stage: Stage
     (card,) = stage.public()
     assert "sks person on the moon" in card.content
     assert await bytes_of(card) == [b"picture"]
-    assert labels(card) == ["Again", "Variations", "Larger", "Edit prompt", "Recipe", "Delete"]
+    assert labels(card) == ONE_PICTURE
 
 
 @pytest.mark.covers(

@@ -65,6 +65,19 @@ async def test_a_button_on_a_message_in_the_channel_answers_with_nothing_but_its
     assert labels(stage.public()[0]) == ONE_PICTURE, "the message that was pressed stays as it is"
 
 
+@pytest.mark.covers("discord", "/generate speed", "[speed:*:fast]", "[speed:*:fine]")
+async def test_finer_and_faster_draw_the_same_picture_in_other_steps(stage: Stage) -> None:
+    code = await stage.trained()
+    first = await stage.drawn(code, seed=7, speed="fast")
+    assert stage.request().is_fast
+    finer = await drawn_anew(stage, first, "Finer")
+    assert (stage.request().seed, stage.request().is_fast) == (7, False)
+    await drawn_anew(stage, finer, "Faster")
+    assert (stage.request().seed, stage.request().is_fast) == (7, True)
+    await stage.drawn(code, speed="fine")
+    assert not stage.request().is_fast
+
+
 @pytest.mark.covers("discord", "[vary:*:*]")
 async def test_variations_are_four_of_the_chosen_picture(stage: Stage) -> None:
     first = await stage.drawn(seed=7, count=2)
@@ -73,7 +86,7 @@ async def test_variations_are_four_of_the_chosen_picture(stage: Stage) -> None:
     request = stage.request()
     assert (request.seed, request.count, request.variation_strength) == (8, 4, 0.25)
     assert len(second.attachments) == 4
-    assert len(labels(second)) == 12
+    assert len(labels(second)) == 13
 
 
 @pytest.mark.covers("discord", "[large:*:*]")

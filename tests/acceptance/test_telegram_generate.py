@@ -118,7 +118,8 @@ async def test_the_first_of_several_pictures_has_the_buttons_and_the_others_foll
     first = await stage.result("--n 4")
     assert first.photos == PHOTOS[:1]
     assert first.labels == [
-        *([f"Variations {number}", f"Larger {number}"] for number in range(1, 5)),
+        *([f"Variations {number}", f"Larger {number}"] for number in range(1, 4)),
+        ["Variations 4", "Larger 4", "Finer"],
         ["Again", "Edit prompt", "Recipe", "Delete"],
     ]
     album = await until(lambda: [each for each in stage.anna.sees if len(each.photos) == 3])

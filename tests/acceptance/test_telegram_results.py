@@ -51,7 +51,7 @@ async def next_drawing(stage: Stage) -> GenerateRequest:
 
 async def test_a_single_result_has_every_button(stage: Stage) -> None:
     result = await stage.result()
-    assert result.labels == [["Again", "Variations", "Larger"], ["Edit prompt", "Recipe", "Delete"]]
+    assert result.labels == [["Again", "Variations", "Larger", "Finer"], ["Edit prompt", "Recipe", "Delete"]]
 
 
 @pytest.mark.parametrize("is_edited", [True, False])
@@ -116,6 +116,24 @@ async def test_again_draws_the_same_words_from_another_seed(stage: Stage) -> Non
     assert request.seed != 5
     another = await stage.next_result()
     assert another.id != result.id, "the first one stays"
+
+
+@pytest.mark.covers("telegram", "--fast", "--fine", "[speed:*:fast]", "[speed:*:fine]")
+async def test_finer_and_faster_draw_the_same_picture_in_other_steps(stage: Stage) -> None:
+    code = await trained(stage.anna)
+    await stage.anna.says(f"/generate {code} a boat --seed 5 --fast")
+    result = await stage.next_result(0)
+    assert stage.drawings[0].is_fast
+    await stage.anna.presses(result, "Finer")
+    request = await next_drawing(stage)
+    assert (request.prompt, request.seed, request.is_fast) == (stage.drawings[0].prompt, 5, False)
+    finer = await stage.next_result()
+    await stage.anna.presses(finer, "Faster")
+    await until(lambda: len(stage.drawings) == 3)
+    assert (stage.drawings[2].seed, stage.drawings[2].is_fast) == (5, True)
+    await stage.anna.says(f"/generate {code} a boat --fine")
+    await until(lambda: len(stage.drawings) == 4)
+    assert not stage.drawings[3].is_fast
 
 
 @pytest.mark.covers("telegram", "[vary:*:*]")

@@ -16,7 +16,7 @@ from typing import Any
 
 from bot.chats.commands import COMMAND_NAMES
 from bot.core.accounts import Platform
-from bot.services.generation_options import OPTIONS
+from bot.services.generation_options import FLAGS, OPTIONS
 from bot.texts.admin.commands import ADMIN_COMMANDS
 from bot.texts.commands import command_names
 from tests.support.programs import loaded
@@ -99,7 +99,7 @@ def of_words(text: str) -> set[str]:
     if name == "start" and rest:
         used.add("/start with a word")
     if name == "generate":
-        used |= {f"--{each}" for each in OPTIONS if re.search(rf"(?:--|\u2014){each}\b", rest)}
+        used |= {f"--{each}" for each in (*OPTIONS, *FLAGS) if re.search(rf"(?:--|\u2014){each}\b", rest)}
     return used
 
 
@@ -121,7 +121,7 @@ def everything(platform: Platform) -> frozenset[str]:
 
 def _options(platform: Platform, page: ModuleType) -> set[str]:
     if platform is not Platform.DISCORD:
-        return {f"--{each}" for each in OPTIONS}
+        return {f"--{each}" for each in (*OPTIONS, *FLAGS)}
     tree: Any = page.LoraCodeClient(page.NO_SERVICES).tree
     menus = {
         f"Apps: {each.name}" for each in tree.get_commands() if each not in page.list_slash_commands(tree)
