@@ -1,0 +1,86 @@
+"""`sdxl_train_network.py`: sd-scripts' flags for SDXL, on a kohya-style folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load
+
+from gpu_worker.errors import BadInput
+from gpu_worker.kohya import flags
+from gpu_worker.lora import file as lora_file
+
+SCRIPTS = Path(__file__).parents[3] / "kohya-scripts"
+NEEDED = ("--pretrained_model_name_or_path", "tiny-xl", "--train_data_dir", "x", "--output_dir", "y")
+UNET_ONLY = "--network_train_unet_only"
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (("--cache_text_encoder_outputs",), "needs --network_train_unet_only"),
+        (("--clip_skip", "2"), "leave --clip_skip out"),
+        (("--network_args", "down_lr_weight=linear"), "for Stable Diffusion 1.x"),
+    ],
+)
+def test_what_sdxl_cannot_do_is_refused_by_its_reason(more: tuple[str, ...], sentence: str) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        flags.parse_arguments([*NEEDED, *more], is_sdxl=True)
+
+
+def test_flags_of_sdxl_are_taken_as_sd_scripts_takes_them() -> None:
+    args = flags.parse_arguments(
+        [*NEEDED, UNET_ONLY, "--cache_text_encoder_outputs", "--no_half_vae"], is_sdxl=True
+    )
+    assert args.network_train_unet_only
+    rates = flags.parse_arguments([*NEEDED, "--text_encoder_lr", "1e-5", "2e-5"], is_sdxl=True)
+    assert rates.text_encoder_lrs == (1e-5, 2e-5)
+    with pytest.raises(BadInput, match="cache_text_encoder_outputs is not supported"):
+        flags.parse_arguments([*NEEDED, UNET_ONLY, "--cache_text_encoder_outputs"])
+
+
+def run(program: str, model: str, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    command = [
+        *(sys.executable, "-W", "error", str(SCRIPTS / program), "--pretrained_model_name_or_path", model),
+        *("--train_data_dir", str(folder / "data"), "--output_dir", str(folder / "out"), "--seed", "1"),
+        *("--resolution", "64", "--network_dim", "2", "--learning_rate", "1e-3", "--max_train_steps", "2"),
+        *("--mixed_precision", "no", *more),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=400, cwd=folder)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, photos: tuple[bytes, ...]) -> Path:
+    subset = tmp_path / "data" / "1_sks person"
+    subset.mkdir(parents=True)
+    for number, photo in enumerate(photos[:2]):
+        (subset / f"{number}.jpg").write_bytes(photo)
+    return tmp_path
+
+
+def test_the_program_writes_the_names_and_metadata_of_sd_scripts(folder: Path) -> None:
+    ran = run("sdxl_train_network.py", "tiny-xl", folder, "--text_encoder_lr", "1e-4", "1e-5")
+    assert ran.returncode == 0, ran.stderr
+    data = (folder / "out" / "last.safetensors").read_bytes()
+    keys = load(data).keys()
+    counts = [
+        len({key.split(".")[0] for key in keys if key.startswith(prefix)})
+        for prefix in ("lora_unet_", "lora_te1_", "lora_te2_")
+    ]
+    assert counts == [722, 72, 192]
+    metadata = lora_file.read(data, "SDXL").metadata
+    assert metadata["ss_base_model_version"] == "sdxl_base_v1-0"
+    assert metadata["modelspec.architecture"] == "stable-diffusion-xl-v1-base/lora"
+    assert metadata["ss_text_encoder_lr"] == "[0.0001, 1e-05]"
+
+
+@pytest.mark.parametrize(
+    ("program", "model"), [("train_network.py", "tiny-xl"), ("sdxl_train_network.py", "tiny")]
+)
+def test_a_base_of_the_other_program_is_refused(folder: Path, program: str, model: str) -> None:
+    ran = run(program, model, folder)
+    assert ran.returncode == 1
+    assert "is a base model for" in ran.stderr
