@@ -12,7 +12,9 @@ from gpu_worker.device import placement
 from gpu_worker.generation import generate as generation
 from gpu_worker.generation.generate import GenerationContext
 from gpu_worker.kohya.external.trainer import SdScriptsTrainer
+from gpu_worker.models import files
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.family import ModelFamily
 from gpu_worker.models.registry import load_base_model
 from gpu_worker.protocol import Crop, GenerateRequest, TrainRequest, WorkerEvent, WorkerHealth
 from gpu_worker.training import config, latents, trainer
@@ -40,12 +42,15 @@ class TorchEngine:
         self._train_steps = train_steps
         self._sd_scripts = sd_scripts
         self._base: BaseModel | None = None
+        self._family: ModelFamily | None = None
         self._loading_status = ""
         self._latent_cache = LatentCache()
         self._context: GenerationContext | None = None
 
     def preload(self) -> None:
         """Load the base model before the first job; BaseModelError if it cannot be loaded."""
+        name = self._base_model_name or files.default_base_model(torch.cuda.is_available())
+        self._family = files.find_family(name)  # first: a download may take long
         if self._sd_scripts is None:  # otherwise sd-scripts needs the GPU's memory
             self._load_base()
 
@@ -86,6 +91,7 @@ class TorchEngine:
     def read_health(self) -> WorkerHealth:
         """Return the metrics of the process and its GPU; may be called from another thread."""
         base = self._base
+        family = base.family if base else self._family
         device_metrics = placement.read_metrics(base.device if base else None)
         return WorkerHealth(
             device=device_metrics.name,
@@ -97,9 +103,9 @@ class TorchEngine:
             device_temperature_c=device_metrics.temperature_c,
             device_load_percent=device_metrics.utilization_percent,
             loading=self._loading_status,
-            family=base.family.name if base else "",
-            licence=base.family.licence if base else "",
-            native_px=base.native_px if base else 0,
+            family=family.name if family else "",
+            licence=family.licence if family else "",
+            native_px=base.native_px if base else family.native_px if family else 0,
         )
 
     def _training_config(self, base: BaseModel) -> TrainingConfig:

@@ -44,6 +44,13 @@ def test_the_demo_without_a_token_makes_a_code_a_lora_and_a_picture(tmp_path: Pa
             assert last[1] in str(picture.info["parameters"])
 
 
+def test_the_demo_runs_on_the_embedded_sdxl(tmp_path: Path) -> None:
+    ran = loracode(tmp_path, TRAIN_STEPS="2", BASE_MODEL="tiny-xl")
+    last = re.fullmatch(r"demo: ok code=(\d{8}) lora=(\S+) pictures=(\S+)", ran.stdout.splitlines()[-1])
+    assert last is not None, ran.stdout + ran.stderr
+    assert b"sdxl_base_v1-0" in (tmp_path / last[2]).read_bytes()[:100_000]
+
+
 @pytest.mark.parametrize(
     ("environ", "line"),
     [
