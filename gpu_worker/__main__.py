@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpu_worker.device import memory_limit
 from gpu_worker.kohya.external import workspace
 from gpu_worker.protocol import WorkerHealth
 from gpu_worker.serve.loop import Engine, serve
@@ -46,6 +47,8 @@ def main() -> int:
 
     # Also without sd-scripts now: what a killed worker left behind holds photos.
     workspace.remove_stale_workspaces(workspace.workspaces_root())
+
+    memory_limit.prepare_process()
 
     def create_engine() -> Engine:
         from gpu_worker.serve.engine import TorchEngine  # seconds to import: after ReadyMessage is sent

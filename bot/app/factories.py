@@ -140,7 +140,11 @@ def make_backend(settings: Settings, environ: Mapping[str, str]) -> GpuBackend:
         )
     return WorkerPool(
         ProcessBackend(
-            command, {**environ, "CUDA_VISIBLE_DEVICES": card_id}, POOL_TIMEOUTS, f"worker {number}"
+            command,
+            # In the driver's order, so that figures are those of the card that a worker computes on.
+            {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", **environ, "CUDA_VISIBLE_DEVICES": card_id},
+            POOL_TIMEOUTS,
+            f"worker {number}",
         )
         for number, card_id in enumerate(card_ids[: settings.workers], start=1)
     )

@@ -782,6 +782,7 @@ worker-base-model-gated = { $name } is gated: accept its terms on its page, and 
 worker-base-model-unreachable = { $name } can be neither found nor downloaded ({ $detail }); it is tried again with the next job or start. Or give a folder or a .safetensors file.
 worker-base-model-no-safetensors = { $name } has no safetensors of Stable Diffusion 1.x.
 worker-base-model-no-disk-space = { $name } needs { $needed_gb } GB of disk, and { $free_gb } GB are free where models are kept (HF_HOME).
+worker-base-model-out-of-memory = { $name } needs { $needed_gib } GiB of memory, and { $free_gib } GiB are free on { $device }. It is tried again with the next job.
 worker-base-model-download-damaged = { $name } arrived damaged and was deleted; it is downloaded again.
 worker-base-model-keeps-vae = { $name } works with its own VAE only; leave BASE_VAE and --vae empty.
 worker-vae-missing = The VAE { $name } does not exist: no such folder or .safetensors file.

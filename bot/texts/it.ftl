@@ -781,6 +781,7 @@ worker-base-model-gated = { $name } ha l'accesso limitato: accetta le condizioni
 worker-base-model-unreachable = { $name } non si trova e non si può scaricare ({ $detail }); riproverò con il prossimo lavoro o avvio. Oppure indica una cartella o un file .safetensors.
 worker-base-model-no-safetensors = { $name } non ha file safetensors di Stable Diffusion 1.x.
 worker-base-model-no-disk-space = { $name } ha bisogno di { $needed_gb } GB su disco, e dove stanno i modelli (HF_HOME) ne sono liberi { $free_gb }.
+worker-base-model-out-of-memory = { $name } ha bisogno di { $needed_gib } GiB di memoria, e su { $device } ne sono liberi { $free_gib }. Riprovo con il prossimo lavoro.
 worker-base-model-download-damaged = { $name } è arrivato danneggiato ed è stato cancellato; lo scarico di nuovo.
 worker-base-model-keeps-vae = { $name } funziona solo con il suo VAE; lascia vuoti BASE_VAE e --vae.
 worker-vae-missing = Il VAE { $name } non esiste: non c'è una cartella o un file .safetensors con questo nome.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -14,12 +15,14 @@ from gpu_worker.device.memory_modes import MemoryMode
 from gpu_worker.device.memory_profile import SD15_MEMORY, MemoryProfile
 
 _GIB = 2**30
-#: bf16 is chosen up to this factor in time: over fp16 as it needs no loss scaling, and over fp32 as it takes
-#: half the memory. The factor also covers the noise of a busy machine.
-_BF16_TOLERANCE = 1.15
+#: Half precision is chosen up to this factor in time over fp32, as it takes half the memory, and bf16 also
+#: over fp16, as it needs no loss scaling. The factor also covers the noise of a busy machine.
+_HALF_TOLERANCE = 1.15
 #: Gradient checkpointing makes a step this much longer (measured at 256 px in fp32).
 _CHECKPOINTING_COST = 1.4
 _REPEATS = 5
+#: Side in latents and number of layers: on a fast GPU so much that its work takes longer than starting it.
+_GPU_SLICE, _CPU_SLICE = (64, 3), (32, 1)
 
 
 @dataclass(frozen=True)
@@ -46,24 +49,42 @@ def benchmark_dtypes(device: torch.device, dtypes: list[torch.dtype]) -> dict[to
 
 
 def _benchmark_dtype(device: torch.device, dtype: torch.dtype) -> DtypeTiming:
-    unet_slice = _UNetSlice().to(device, dtype).requires_grad_(False)
+    side, num_layers = _GPU_SLICE if device.type == "cuda" else _CPU_SLICE
+    layers = nn.Sequential(*(_UNetSlice() for _ in range(num_layers)))
+    layers = layers.to(device, dtype).requires_grad_(False)
     generator = torch.Generator().manual_seed(0)
     seconds = []
     is_finite = True
     for _ in range(_REPEATS):
-        hidden_states = torch.randn(1, 320, 32, 32, generator=generator).to(device, dtype).requires_grad_()
-        start_time = time.perf_counter()
-        output = unet_slice(hidden_states)
-        output.float().square().mean().backward()
-        is_finite = (
-            is_finite and hidden_states.grad is not None and bool(hidden_states.grad.isfinite().all())
-        )  # waits for the GPU
-        seconds.append(time.perf_counter() - start_time)
+        hidden_states = torch.randn(1, 320, side, side, generator=generator).to(device, dtype)
+        hidden_states.requires_grad_()
+        with _time_work(device) as elapsed_s:
+            layers(hidden_states).float().square().mean().backward()
+        seconds.append(elapsed_s[0])
+        grad = hidden_states.grad
+        is_finite = is_finite and grad is not None and bool(grad.isfinite().all())
     return DtypeTiming(min(seconds), is_finite)
 
 
+@contextmanager
+def _time_work(device: torch.device) -> Iterator[list[float]]:
+    """Time what is done inside, on a GPU by its own clock; afterwards the list has the seconds."""
+    elapsed_s: list[float] = []
+    if device.type != "cuda":
+        start_time = time.perf_counter()
+        yield elapsed_s
+        elapsed_s.append(time.perf_counter() - start_time)
+        return
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+    start.record()
+    yield elapsed_s
+    end.record()
+    end.synchronize()
+    elapsed_s.append(start.elapsed_time(end) / 1000)
+
+
 class _UNetSlice(nn.Module):
-    """A convolution, an attention and a feed-forward layer of SD 1.5's first level, at a quarter the area."""
+    """A convolution, an attention and a feed-forward layer of SD 1.5's first level."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,7 +103,7 @@ class _UNetSlice(nn.Module):
             .flatten(2)
         )
         output: Tensor = self.ff_out(F.gelu(self.ff_in(attention_output)))
-        return output
+        return output.transpose(1, 2).view(hidden_states.shape)
 
 
 def choose_memory_mode(
@@ -110,12 +131,10 @@ def choose_memory_mode(
         return eligible[dtype].seconds * (_CHECKPOINTING_COST if needs_checkpointing else 1.0)
 
     best_dtype = min(eligible, key=step_seconds)
-    if (
-        best_dtype is not torch.bfloat16
-        and torch.bfloat16 in eligible
-        and step_seconds(torch.bfloat16) <= step_seconds(best_dtype) * _BF16_TOLERANCE
-    ):
-        best_dtype = torch.bfloat16
+    limit_s = step_seconds(best_dtype) * _HALF_TOLERANCE
+    for dtype in (torch.float16, torch.bfloat16):  # the later the better
+        if dtype in eligible and step_seconds(dtype) <= limit_s:
+            best_dtype = dtype
     gradient_checkpointing = free_bytes is not None and required_bytes(best_dtype, False) > free_bytes
     summary = ", ".join(
         f"{_format_dtype(dtype)} {timing.seconds * 1000:.1f} ms" for dtype, timing in timings.items()

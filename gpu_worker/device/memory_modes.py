@@ -6,17 +6,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from gpu_worker.device import cuda_errors
 from gpu_worker.errors import WorkerError
-
-#: Messages of RuntimeErrors for memory that torch's CUDA allocator does not manage.
-_OOM_MESSAGES = (
-    "can't allocate memory",  # the CPU's allocator
-    "not enough memory",  # the same on Windows
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "unable to find an engine",  # cuDNN, when no way to compute a convolution gets the memory it wants
-)
 
 
 class ComputeError(WorkerError):
@@ -69,9 +60,4 @@ def as_compute_error(error: BaseException) -> ComputeError | None:
     """Return an error as ComputeError if it means OOM or NaN, else None; torch raises OOM in several ways."""
     if isinstance(error, ComputeError):
         return error
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return OutOfMemory(str(error))
-    message = str(error)
-    if isinstance(error, RuntimeError) and any(each in message for each in _OOM_MESSAGES):
-        return OutOfMemory(message)
-    return None
+    return OutOfMemory(str(error)) if cuda_errors.is_out_of_memory(error) else None

@@ -29,10 +29,11 @@ class DeviceMetrics:
 def read_gpu(
     process_memory_bytes: int, visible_devices: str, uuid: str = "", nvml: Any = pynvml
 ) -> DeviceMetrics:
-    """Ask the driver; what this card does not tell, as some do not under WSL, is left out.
+    """Ask the driver; what this card does not tell is left out, each figure by itself.
 
-    `visible` is CUDA_VISIBLE_DEVICES; `uuid` is the card's own name, where CUDA is awake and has said it.
-    Raises NVMLError where there is no driver, or no such card.
+    Under WSL2 some questions end in errors without a name. `visible_devices` is CUDA_VISIBLE_DEVICES; `uuid`
+    is the card's own name, where CUDA is awake and has said it. Raises NVMLError where there is no driver, or
+    no such card.
     """
     nvml.nvmlInit()
     try:
@@ -42,7 +43,7 @@ def read_gpu(
         sensor = nvml.NVML_TEMPERATURE_GPU
         temperature = _read_supported(lambda: nvml.nvmlDeviceGetTemperature(gpu, sensor), nvml)
         return DeviceMetrics(
-            name=str(nvml.nvmlDeviceGetName(gpu)),
+            name=str(_read_supported(lambda: nvml.nvmlDeviceGetName(gpu), nvml) or "cuda"),
             process_memory_bytes=process_memory_bytes,
             memory_used_bytes=None if memory is None else int(memory.used),
             memory_total_bytes=None if memory is None else int(memory.total),
@@ -59,13 +60,21 @@ def get_gpu_handle(visible_devices: str, uuid: str = "", nvml: Any = pynvml) -> 
     The driver counts all cards of a machine, also those that CUDA_VISIBLE_DEVICES keeps from us.
     """
     if uuid:
-        return nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
+        return _find_by_bare_uuid(uuid, nvml)
     first_device = visible_devices.split(",")[0].strip() or "0"
     return (
         nvml.nvmlDeviceGetHandleByIndex(int(first_device))
         if first_device.isdigit()
         else _find_by_uuid(first_device, nvml)
     )
+
+
+def _find_by_bare_uuid(uuid: str, nvml: Any) -> Any:
+    """Find a GPU, or an instance of a divided one (MIG), by the UUID that CUDA gives without a prefix."""
+    try:
+        return nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
+    except nvml.NVMLError:
+        return nvml.nvmlDeviceGetHandleByUUID(f"MIG-{uuid}")
 
 
 def _find_by_uuid(uuid_prefix: str, nvml: Any) -> Any:
@@ -78,5 +87,5 @@ def _find_by_uuid(uuid_prefix: str, nvml: Any) -> Any:
 def _read_supported(query: Callable[[], T], nvml: Any) -> T | None:
     try:
         return query()
-    except nvml.NVMLError_NotSupported:
+    except nvml.NVMLError:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import psutil
 import pynvml
 import torch
 
-from gpu_worker.device import benchmark, inspect, kernels
+from gpu_worker.device import benchmark, convolutions, inspect, kernels, memory_limit
 from gpu_worker.device.memory_modes import MemoryMode
 from gpu_worker.device.memory_profile import SD15_MEMORY, MemoryProfile
 from gpu_worker.device.nvml import DeviceMetrics, read_gpu
@@ -44,8 +45,8 @@ def select_device(
     if torch.cuda.is_available():
         device = torch.device("cuda", torch.cuda.current_device())
         _ensure_kernels()
-        # Images of a training have few sizes, so the search for the fastest convolution pays off.
-        torch.backends.cudnn.benchmark = True
+        convolutions.set_default_search(torch.cuda.get_device_name())
+        _limit_memory()
     else:
         device = torch.device("cpu")
         if (warning := inspect.find_unused_gpu()) is not None:
@@ -57,7 +58,12 @@ def select_device(
             device, MemoryMode(torch.float32), "a small model gains nothing from less precision"
         )
     timings = benchmark.benchmark_dtypes(device, benchmark.candidate_dtypes(device))
-    free_bytes = torch.cuda.mem_get_info()[0] if device.type == "cuda" else None
+    empty_cache()  # what the benchmark left there is free
+    free_bytes = None
+    if device.type == "cuda":
+        free_bytes = torch.cuda.mem_get_info()[0] - (
+            memory_limit.RESERVE_BYTES if memory_limit.spills() else 0
+        )
     memory_mode, reason = benchmark.choose_memory_mode(timings, free_bytes, profile)
     bf16 = timings.get(torch.bfloat16)
     fallback_dtype = (
@@ -77,6 +83,36 @@ def _ensure_kernels() -> None:
         raise error
 
 
+@functools.cache
+def _warn_once(reason: str) -> None:
+    """Log why there are no metrics; they are asked for every second."""
+    log.warning("could not read the metrics of the GPU: %s", reason)
+
+
+def _limit_memory() -> None:
+    """Keep torch below what is free now, where the driver would give system memory instead of an error."""
+    if memory_limit.spills():
+        free_bytes, total_bytes = torch.cuda.mem_get_info()
+        torch.cuda.set_per_process_memory_fraction(memory_limit.compute_fraction(free_bytes, total_bytes))
+
+
+def empty_cache() -> None:
+    """Give memory of the GPU that torch keeps for later back to the driver."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def read_free_memory() -> tuple[str, int]:
+    """Return the name of the device that would be used and its free bytes; 0 if it does not answer."""
+    if not torch.cuda.is_available():
+        return "cpu", int(psutil.virtual_memory().available)
+    try:
+        return str(torch.cuda.get_device_name()), int(torch.cuda.mem_get_info()[0])
+    except RuntimeError as error:
+        log.warning("the GPU does not say how much memory is free: %s", error)
+        return "cuda", 0
+
+
 def read_metrics(device: torch.device | None = None) -> DeviceMetrics:
     """Return the memory of the process, and the metrics of the GPU. Never raises: failures are logged.
 
@@ -91,5 +127,5 @@ def read_metrics(device: torch.device | None = None) -> DeviceMetrics:
         uuid = "" if device is None else str(torch.cuda.get_device_properties(device).uuid)
         return read_gpu(process_memory_bytes, os.environ.get("CUDA_VISIBLE_DEVICES", ""), uuid)
     except pynvml.NVMLError as error:
-        log.warning("could not read the metrics of the GPU: %s", error)
+        _warn_once(str(error))
         return DeviceMetrics("cuda", process_memory_bytes)

@@ -15,7 +15,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gpu_worker.device import memory_modes
+from gpu_worker.device import memory_modes, placement
 from gpu_worker.device.memory_modes import ComputeError, NotFinite, OutOfMemory
 from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.generation import denoiser, image_file
@@ -80,6 +80,9 @@ def generate(context: GenerationContext, request: GenerateRequest) -> Generator[
                 raise
             _prepare_retry(context, compute_error, is_full_precision)
             is_full_precision = isinstance(compute_error, NotFinite)
+            del compute_error  # it may have a traceback too
+        # Not in the handler above: there the exception would keep the failed pass's tensors alive.
+        placement.empty_cache()
     recipe_texts = tuple(recipe.format_parameters() for recipe in _attach_loras(context, request, recipes))
     yield DoneEvent(
         job_id=request.job_id,
@@ -173,8 +176,6 @@ def _prepare_retry(context: GenerationContext, compute_error: ComputeError, was_
             raise BadInput(JobProblem.IMAGE_TOO_LARGE) from compute_error
         context.denoiser.is_sequential = True
         context.adapter_cache.clear()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
 
 
 def _attach_loras(

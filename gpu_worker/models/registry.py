@@ -9,7 +9,7 @@ import torch
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
-from gpu_worker.device import placement
+from gpu_worker.device import cuda_errors, placement
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.errors import BaseModelError, JobProblem
 from gpu_worker.models.base import BaseModel
@@ -50,6 +50,18 @@ def load_base_model(
     a hub id, replaces the VAE. `on_progress` is called with the progress of a download. Raises BaseModelError
     if the model cannot be loaded.
     """
+    try:
+        return _load(name, dtype, on_progress, vae_name)
+    except Exception as error:
+        if not cuda_errors.is_out_of_memory(error):
+            raise
+        log.warning("out of memory while loading the base model: %s", error)
+    # Not in the handler above: there the exception would keep what was loaded alive.
+    placement.empty_cache()
+    raise _build_memory_error(resolve_name(name) or hub.SD15)
+
+
+def _load(name: str, dtype: torch.dtype | None, on_progress: ProgressCallback, vae_name: str) -> BaseModel:
     _silence_libraries()
     name = resolve_name(name) or (hub.SD15 if torch.cuda.is_available() else drawn.NAME)
     if vae_name and name == drawn.NAME:
@@ -113,6 +125,20 @@ def _load_sdxl(
     else:
         parts = sdxl_loading.read_model(path, device_config, vae)
     return SdxlModel(_get_public_name(name), _SHIPPED.get(name, SDXL), parts, device_config, other_vae)
+
+
+def _build_memory_error(name: str) -> BaseModelError:
+    device, free_bytes = placement.read_free_memory()
+    dtype = torch.float32 if device == "cpu" else torch.float16
+    family = _SHIPPED.get(name) or recognise_family(name)
+    needed_bytes = family.memory.required_bytes(dtype.itemsize, gradient_checkpointing=True)
+    return BaseModelError(
+        JobProblem.BASE_MODEL_OUT_OF_MEMORY,
+        name=_get_public_name(name),
+        needed_gib=f"{needed_bytes / 2**30:.1f}",
+        free_gib=f"{free_bytes / 2**30:.1f}",
+        device=device,
+    )
 
 
 def _select_device(name: str, dtype: torch.dtype | None, family: ModelFamily) -> DeviceConfig:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Generator
 from typing import BinaryIO, Protocol
 
+from gpu_worker.device import cuda_errors
 from gpu_worker.errors import BadInput, JobError, JobProblem
 from gpu_worker.protocol import (
     VERSION,
@@ -165,7 +166,7 @@ class _WorkerLoop:
         except JobError as error:
             log.info("could not prefetch a photo: %s", error)  # the training will report it
         except Exception as error:
-            if _is_device_lost(error):
+            if cuda_errors.is_device_lost(error):
                 raise
             log.exception("could not prefetch a photo")  # such as OOM during a training
         return True
@@ -247,7 +248,7 @@ class _WorkerLoop:
             self._finish_job(job, make_failed_event(job.key, error))
         except Exception as error:
             log.exception("job %d attempt %d: unexpected error", job_id, attempt)
-            if _is_device_lost(error):
+            if cuda_errors.is_device_lost(error):
                 return False
             self._finish_job(job, make_failed_event(job.key, UNEXPECTED_ERROR))
         else:
@@ -271,14 +272,6 @@ class _WorkerLoop:
         self._scheduler.remove(job.key)
         self._progress_sent_at.pop(job.key, None)
         self._writer.write(final_event)
-
-
-def _is_device_lost(error: BaseException) -> bool:
-    """Return True if an error leaves the CUDA context unusable. Checked by name, to keep this torch-free."""
-    class_names = {each.__name__ for each in type(error).__mro__}
-    if "OutOfMemoryError" in class_names:
-        return False
-    return bool(class_names & {"AcceleratorError", "DeferredCudaCallError"}) or "CUDA error" in str(error)
 
 
 def make_failed_event(key: tuple[int, int], error: JobError) -> FailedEvent:

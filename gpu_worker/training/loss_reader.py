@@ -46,7 +46,8 @@ class AsyncLossReader:
             return StepLoss(step, tuple(batch_losses.tolist()))
         previous_loss = self.flush()
         losses_copy = torch.empty(batch_losses.shape, pin_memory=True).copy_(batch_losses, non_blocking=True)
-        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        # Blocking, as waiting would take a whole core otherwise.
+        event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         event.record()
         self._pending = (step, losses_copy, event)
         return previous_loss

@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from gpu_worker.device.convolutions import search_convolutions
 from gpu_worker.models.base import BaseModel
 from gpu_worker.training.checkpoint import TrainingState
 from gpu_worker.training.config import TrainingConfig
@@ -49,7 +50,7 @@ class TrainStep:
         state.set_learning_rates()
         num_batches = self._config.gradient_accumulation_steps
         batch_losses = []
-        with torch.enable_grad():
+        with torch.enable_grad(), search_convolutions():
             for batch_number in self._batch_sampler.list_batch_numbers(state.step, num_batches):
                 batch_loss = self.compute_loss(state, batch_number)
                 state.scaler.scale(batch_loss / num_batches).backward()  # type: ignore[no-untyped-call]

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from cachetools import LRUCache
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from gpu_worker.models.clip.prompts import TokenChunk, parse_prompt, split_chunks
 from gpu_worker.models.clip.tokenizer import CHUNK_TOKENS
 
+#: Captions of one training, with their variants.
+_MAX_CACHED_IDS = 64
 #: The activations are around 1. A smaller mean is rounding error, and scaling by it would only amplify that.
 _MIN_MEAN = 1e-6
 
@@ -36,6 +39,8 @@ class ClipEncoder:
     ) -> None:
         """Take the last layer with its norm, or with `uses_penultimate` the one before it without."""
         self._model, self._tokenizer, self._uses_penultimate = model, tokenizer, uses_penultimate
+        #: Ids of captions on the device: sending them in each step would make the program wait for it.
+        self._ids_cache: LRUCache[tuple[object, ...], Tensor] = LRUCache(_MAX_CACHED_IDS)
 
     def encode_prompts(
         self, prompts: Sequence[str], clip_skip: int | None, max_token_length: int
@@ -46,22 +51,31 @@ class ClipEncoder:
         150 or 225 the embeddings are longer: every 75 tokens are encoded between marks, of which the first
         and the last are kept. The pooled ones are those of the first 75 tokens.
         """
-        tokens = self._tokenizer(
-            list(prompts),
-            padding="max_length",
-            max_length=max_token_length + 2,
-            truncation=True,
-            return_tensors="pt",
-        )
-        input_ids: Tensor = tokens.input_ids
+        chunk_ids = self._tokenize(tuple(prompts), max_token_length)
         if max_token_length == CHUNK_TOKENS:
-            return self._encode_ids(input_ids, clip_skip)
-        chunk_ids = self._split_ids(input_ids)
+            return self._encode_ids(chunk_ids, clip_skip)
         encoded = self._encode_ids(chunk_ids.flatten(0, 1), clip_skip)
         embeds = encoded.hidden_states.reshape(*chunk_ids.shape, -1)
         pieces = (embeds[:, 0, :1], embeds[:, :, 1:-1].flatten(1, 2), embeds[:, -1, -1:])
         pooled = None if encoded.pooled is None else encoded.pooled[:: chunk_ids.shape[1]]
         return ClipEmbeddings(torch.cat(pieces, dim=1), pooled)
+
+    def _tokenize(self, prompts: tuple[str, ...], max_token_length: int) -> Tensor:
+        """Return the ids on the device, (prompts, 77); of longer prompts (prompts, chunks, 77)."""
+        key = (prompts, max_token_length, self._model.device)
+        if key not in self._ids_cache:
+            tokens = self._tokenizer(
+                list(prompts),
+                padding="max_length",
+                max_length=max_token_length + 2,
+                truncation=True,
+                return_tensors="pt",
+            )
+            input_ids: Tensor = tokens.input_ids
+            is_short = max_token_length == CHUNK_TOKENS
+            chunk_ids = input_ids if is_short else self._split_ids(input_ids)
+            self._ids_cache[key] = chunk_ids.to(self._model.device)
+        return self._ids_cache[key]
 
     def _split_ids(self, input_ids: Tensor) -> Tensor:
         """Return the ids of long prompts as chunks with marks, (prompts, chunks, 77), as sd-scripts does."""

@@ -13,6 +13,7 @@ from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from gpu_worker.device import cuda_errors
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.errors import BaseModelError, JobProblem
 from gpu_worker.models.clip.tokenizer import MAX_TOKENS
@@ -59,6 +60,8 @@ def build_components(
                 JobProblem.BASE_MODEL_NOT_FINITE, name=public_name, part=f"{name}.{error}"
             ) from error
         except RuntimeError as error:  # load_state_dict: a weight has another shape
+            if cuda_errors.is_out_of_memory(error) or cuda_errors.is_device_lost(error):
+                raise
             raise BaseModelError(JobProblem.BASE_MODEL_OTHER_CONFIG, name=public_name, part=name) from error
         if missing_names:
             raise BaseModelError(

@@ -200,6 +200,7 @@ async def test_each_local_worker_sees_one_card(tmp_path: Path) -> None:
     assert isinstance(fleet, WorkerPool)
     seats = [place.slot for place in fleet._slot_states if isinstance(place.slot, ProcessBackend)]
     assert [seat._environ["CUDA_VISIBLE_DEVICES"] for seat in seats] == ["4", "7"]
+    assert {seat._environ["CUDA_DEVICE_ORDER"] for seat in seats} == {"PCI_BUS_ID"}
     assert {seat._timeouts for seat in seats} == {POOL_TIMEOUTS}
     with pytest.raises(SettingsError, match="CUDA_VISIBLE_DEVICES names 1"):
         make_backend(settings, {"CUDA_VISIBLE_DEVICES": "4"})

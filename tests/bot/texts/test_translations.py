@@ -313,7 +313,7 @@ def test_a_caption_stays_short_enough_for_telegram(code: str) -> None:
 PROBLEM_VALUES = (
     *("resolution_px", "name", "known", "limit", "low", "high", "part", "dtype", "detail", "needed_gb"),
     *("free_gb", "gpu", "architecture", "torch", "command", "signal", "status", "kind", "model", "wanted"),
-    "trained_kind",
+    *("trained_kind", "needed_gib", "free_gib", "device"),
 )
 
 

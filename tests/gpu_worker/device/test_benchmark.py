@@ -8,6 +8,8 @@ import torch
 from gpu_worker.device import benchmark, inspect, placement
 from gpu_worker.device.benchmark import DtypeTiming
 from gpu_worker.device.memory_modes import MemoryMode
+from tests.support.card.cuda import play
+from tests.support.card.tensors import CARD, PlayedCard
 
 GIB = 2**30
 HALF, WIDE, FULL = torch.float16, torch.bfloat16, torch.float32
@@ -43,6 +45,8 @@ def measures(**seconds: float) -> dict[torch.dtype, DtypeTiming]:
         pytest.param(
             measures(fp16=0.016, fp32=0.012), 5.5, MemoryMode(HALF), id="computing twice would cost more"
         ),
+        pytest.param(measures(fp16=0.013, fp32=0.012), 24, MemoryMode(HALF), id="half the memory for free"),
+        pytest.param(measures(fp16=0.015, fp32=0.012), 24, MemoryMode(FULL), id="a card slow in fp16"),
         pytest.param(measures(fp16=-0.01, fp32=-0.01), 5.5, MemoryMode(FULL), id="nothing gives numbers"),
         pytest.param(
             measures(fp16=0.02, fp32=0.01),
@@ -64,6 +68,22 @@ def test_reason_names_the_measured_times() -> None:
     _, reason = benchmark.choose_memory_mode(measures(fp16=0.010, fp32=0.012), 5.5 * GIB)
     assert "fp16 10.0 ms, fp32 12.0 ms" in reason
     assert "5.5 GiB free" in reason
+
+
+def test_a_gpu_is_timed_by_its_own_clock_on_enough_work_and_keeps_nothing_of_it() -> None:
+    with play(PlayedCard()) as card:
+        cpu_operations = 40  # about what the slice of a CPU starts
+        timings = benchmark.benchmark_dtypes(CARD, [HALF])
+        assert timings[HALF].is_finite
+        assert timings[HALF].seconds > 3 * cpu_operations / 1000  # the played clock counts operations
+        assert not [wait for wait in card.waits if wait.startswith("synchronize")]
+        assert card.live_bytes == 0
+
+
+def test_free_memory_is_read_after_the_cache_was_emptied() -> None:
+    with play(PlayedCard()) as card:
+        placement.select_device(is_small_model=False)
+        assert card.live_bytes_at_empty_cache == [0]
 
 
 def test_half_precision_is_never_a_candidate_on_a_cpu() -> None:

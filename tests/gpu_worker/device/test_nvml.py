@@ -5,9 +5,16 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from pynvml import NVML_ERROR_NOT_FOUND, NVML_ERROR_NOT_SUPPORTED, NVML_TEMPERATURE_GPU, NVMLError
-from pynvml import NVMLError_NotSupported as NotSupported
+import torch
+from pynvml import (
+    NVML_ERROR_NOT_FOUND,
+    NVML_ERROR_NOT_SUPPORTED,
+    NVML_ERROR_UNKNOWN,
+    NVML_TEMPERATURE_GPU,
+    NVMLError,
+)
 
+from gpu_worker.device import placement
 from gpu_worker.device.nvml import get_gpu_handle, read_gpu
 
 
@@ -15,10 +22,10 @@ class Driver:
     """NVML of a machine with three cards, which does not tell everything; a card is its number."""
 
     NVML_TEMPERATURE_GPU = NVML_TEMPERATURE_GPU
-    NVMLError_NotSupported = NotSupported
+    NVMLError = NVMLError
 
-    def __init__(self, *silent: str) -> None:
-        self._silent = silent
+    def __init__(self, *silent: str, error: int = NVML_ERROR_NOT_SUPPORTED) -> None:
+        self._silent, self._error = silent, error
         self.users = 0
 
     def nvmlInit(self) -> None:
@@ -34,16 +41,16 @@ class Driver:
         return index
 
     def nvmlDeviceGetHandleByUUID(self, uuid: str) -> int:
-        for card in range(3):
+        for card in range(4):
             if self.nvmlDeviceGetUUID(card) == uuid:
                 return card
         raise NVMLError(NVML_ERROR_NOT_FOUND)
 
     def nvmlDeviceGetUUID(self, card: int) -> str:
-        return f"GPU-{card}{card}-abc"
+        return f"{'GPU' if card < 3 else 'MIG'}-{card}{card}-abc"
 
-    def nvmlDeviceGetName(self, card: int) -> str:
-        return f"card {card}"
+    def nvmlDeviceGetName(self, card: int) -> object:
+        return self._told("name", f"card {card}")
 
     def nvmlDeviceGetMemoryInfo(self, card: int) -> SimpleNamespace:
         return self._told("memory", SimpleNamespace(used=card, total=6))
@@ -57,7 +64,7 @@ class Driver:
 
     def _told(self, what: str, value: object) -> object:
         if what in self._silent:
-            raise NVMLError(NVML_ERROR_NOT_SUPPORTED)
+            raise NVMLError(self._error)
         return value
 
 
@@ -85,9 +92,10 @@ def test_metrics_of_a_gpu_are_all_read() -> None:
     assert driver.users == 0
 
 
+@pytest.mark.parametrize("error", [NVML_ERROR_NOT_SUPPORTED, NVML_ERROR_UNKNOWN])
 @pytest.mark.parametrize("silent", ["memory", "temperature", "load"])
-def test_metrics_that_a_gpu_lacks_are_left_out_and_the_rest_is_there(silent: str) -> None:
-    metrics = read_gpu(7, "", nvml=Driver(silent))
+def test_metrics_that_a_gpu_lacks_are_left_out_and_the_rest_is_there(silent: str, error: int) -> None:
+    metrics = read_gpu(7, "", nvml=Driver(silent, error=error))
     figures = {
         "memory": metrics.memory_used_bytes,
         "temperature": metrics.temperature_c,
@@ -95,6 +103,30 @@ def test_metrics_that_a_gpu_lacks_are_left_out_and_the_rest_is_there(silent: str
     }
     assert figures.pop(silent) is None
     assert None not in figures.values()
+
+
+def test_a_gpu_that_does_not_tell_its_name_has_its_figures() -> None:
+    metrics = read_gpu(7, "", nvml=Driver("name", error=NVML_ERROR_UNKNOWN))
+    assert (metrics.name, metrics.temperature_c) == ("cuda", 60)
+
+
+def test_an_instance_of_a_divided_card_is_found() -> None:
+    assert get_gpu_handle("MIG-33-abc", "33-abc", Driver()) == 3
+    with pytest.raises(NVMLError):
+        get_gpu_handle("MIG-44-abc", "44-abc", Driver())
+
+
+def test_metrics_that_cannot_be_read_are_warned_of_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise NVMLError(NVML_ERROR_UNKNOWN)
+
+    monkeypatch.setattr(placement, "read_gpu", fail)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    placement._warn_once.cache_clear()
+    assert [placement.read_metrics().name for _ in range(3)] == ["cuda"] * 3
+    assert len(caplog.records) == 1
 
 
 def test_a_missing_card_is_an_error_and_the_driver_is_let_go() -> None:

@@ -93,9 +93,10 @@ class CardGenerator(torch.Generator):
 class PlayedCard(TorchDispatchMode):
     """Runs every operation below autograd, and notes what a card would have done with it."""
 
-    def __init__(self, capability: tuple[int, int] = (8, 6)) -> None:
+    def __init__(self, capability: tuple[int, int] = (8, 6), name: str = "Played Card") -> None:
         super().__init__()
-        self.capability = capability
+        self.capability, self.name = capability, name
+        self.memory_fractions: list[float] = []
         self.capacity_bytes: float = float("inf")
         self.live_bytes = self.peak_bytes = 0
         self.operations = 0
