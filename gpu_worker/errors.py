@@ -201,8 +201,8 @@ _SENTENCES = {
     JobProblem.BASE_MODEL_NO_SAFETENSORS: "{name} has no safetensors of Stable Diffusion 1.x.",
     JobProblem.BASE_MODEL_NO_DISK_SPACE: "{name} needs {needed_gb} GB of disk, and {free_gb} "
     "GB are free where models are kept (HF_HOME).",
-    JobProblem.BASE_MODEL_OUT_OF_MEMORY: "The base model {name} needs {needed_gib} GiB of memory, and "
-    "{free_gib} GiB are free on {device}; close what uses it. It is tried again with the next job.",
+    JobProblem.BASE_MODEL_OUT_OF_MEMORY: "{name} needs {needed_gib} GiB of memory, and {free_gib} GiB are "
+    "free on {device}. It is tried again with the next job.",
     JobProblem.BASE_MODEL_DOWNLOAD_DAMAGED: "{name} arrived damaged and was deleted; it is downloaded again.",
     JobProblem.BASE_MODEL_KEEPS_VAE: "{name} works with its own VAE only; leave BASE_VAE and --vae empty.",
     JobProblem.VAE_MISSING: "The VAE {name} does not exist: no such folder or .safetensors file.",
