@@ -15,6 +15,7 @@ from benchmarks.card.fake_card import CARD, fake_card, on_host
 from benchmarks.card.meter import CardMeter
 from gpu_worker.device.memory_modes import MemoryMode
 from gpu_worker.device.placement import DeviceConfig
+from gpu_worker.models import latents as model_latents
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.clip.tokenizer import load_clip_tokenizer
 from gpu_worker.models.conditioning import ImageSize
@@ -96,7 +97,9 @@ def count_decode(family: str, memory_mode: MemoryMode, side_px: int) -> CardCoun
         weights_bytes = meter.live_bytes
         latents = torch.zeros(1, *base.latent_shape((side_px, side_px)), device=CARD)
         meter.reset()
-        base.decode(latents)
+        vae = base.components["vae"]  # by itself: `base.decode` looks at numbers, of which there are none
+        with model_latents.on_device(vae, base.device, memory_mode.vae_offload):
+            model_latents.decode(vae, latents.to(vae.dtype), base.native_px // base.vae_scale_factor)
         return _build_count(meter, weights_bytes, weights_bytes)
 
 

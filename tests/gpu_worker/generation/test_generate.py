@@ -190,7 +190,9 @@ def test_engine_trains_the_configured_number_of_steps(photos: tuple[bytes, ...])
     events = list(engine.train(TrainRequest(job_id=1, attempt=1, photos=photos[:1])))
     assert events[0] == StartedEvent(job_id=1, attempt=1, step=0, steps=2, family="tiny")
     generate_request = TrainRequest(job_id=1, attempt=1, photos=photos[:1], steps=1)
-    assert next(iter(engine.train(generate_request))) == StartedEvent(job_id=1, attempt=1, step=0, steps=1)
+    assert next(iter(engine.train(generate_request))) == StartedEvent(
+        job_id=1, attempt=1, step=0, steps=1, family="tiny"
+    )
 
 
 def test_engine_raises_the_error_of_the_base_model() -> None:
