@@ -1,6 +1,6 @@
 """The row `same-lora`: the same flags on both sides give the same kind of LoRA.
 
-Each set of flags is trained with three seeds by our program and by sd-scripts, on a small model of Stable
+Each set of flags is trained with eight seeds by our program and by sd-scripts, on a small model of Stable
 Diffusion 1.5's shape. Random streams differ, so single LoRAs do; the norms of what was learnt are compared as
 means over the seeds, and the logged learning rates step by step.
 """
@@ -23,7 +23,8 @@ from benchmarks import measure
 from benchmarks.measure import Measurement, NotMeasured
 from benchmarks.peer import STAND_INS, Peer
 
-SEEDS = (1, 2, 3)
+#: Three are too few: for Prodigy's text encoder the ratio was 0.926 with seeds 1 to 3, and 0.986 with 4 to 8.
+SEEDS = tuple(range(1, 9))
 PARTS = ("lora_unet_", "lora_te_")
 _WIDTHS = (32, 64, 64, 64)  # sd-scripts' groups of channels are 32
 _TIMEOUT_S = 3600.0

@@ -151,7 +151,7 @@ async def test_a_channel_without_files_ends_its_card_and_pictures_come_by_dm(sta
     stage.refuse("PATCH", f"/channels/{stage.channel.id}/messages/*", 403, 50013)
     await stage.work()
     (card,) = stage.public()
-    assert (card.attachments, labels(card)) == ([], ["Again", "Edit prompt", "Recipe", "Delete"])
+    assert (card.attachments, labels(card)) == ([], ["Again", "Finer", "Edit prompt", "Recipe", "Delete"])
     assert "I am not allowed to send pictures in this chat, so I send them to you" in card.content
     (result,) = stage.dms()[before:]
     assert len(result.attachments) == 1

@@ -12,6 +12,7 @@ from lo_bot_api_emulator import ApiRefusal
 
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.messages import Button, Reply
+from bot.services.generation import MAX_OPEN_GENERATIONS
 from tests.acceptance.telegram_server import Shown, until
 from tests.acceptance.telegram_stage import GROUP, PHOTOS, Person, Stage, on_stage, trains
 from tests.acceptance.uses import everything
@@ -62,12 +63,15 @@ async def every_button(stage: Stage) -> dict[str, str]:
     await anna.hears("Drawing 1 picture")
     await anna.says("/generate")
     await anna.presses(await anna.hears("Now write what to draw"), "Style")
-    # Shown only to whoever has many shares, too many photos, a measured likeness or a set for one code.
+    # Shown only to whoever has many shares, too many photos, a measured likeness, a set for one code, a
+    # result that is not fast, or words that read like talk.
     rest = {
         "[share:*:*]": f"share:{code}:1",
         "[first5:*]": offered["[restart:*]"].replace("restart", "first5"),
         "[question:drop:*]": offered["[restart:*]"].replace("restart", "question:drop"),
         "[likeness:*]": f"likeness:{code}",
+        "[speed:*:fast]": offered["[speed:*:fine]"].replace("fine", "fast"),
+        "[draft:*:draw]": offered["[draft:*:drop]"].replace("drop", "draw"),
         "[set:*:anew]": offered["[set:*:name]"].replace("name", "anew"),
     }
     buttons = {each for each in everything(Platform.TELEGRAM) if each.startswith("[")}
@@ -141,7 +145,7 @@ async def test_buttons_pressed_twice_while_the_bot_is_away_count_once(
     jobs = await stage.app.database.jobs.list_open_for_account(
         await stage.app.database.accounts.get_or_create(ANNA)
     )
-    assert len(jobs) == 3, "again, variations and larger; cancel stopped the one that was under way"
+    assert len(jobs) == MAX_OPEN_GENERATIONS, "again, variations, larger, finer, faster: one is too many"
     for kind in LAST:
         message = await shown(stage, buttons[kind])
         assert not await stage.anna.presses(message, "Press")

@@ -64,7 +64,7 @@ async def test_a_ready_code_draws(desk: Desk) -> None:
     reply = await desk.studio.generate_from_text(ANNA, ANNAS, f"{code} sks person on a boat --seed 7 --n 2")
     (job,) = await desk.jobs(ANNA)
     assert (job.kind, job.code, job.address) == (JobKind.GENERATE, code, ANNAS)
-    assert job.params == GenerationParams("sks person on a boat", seed=7, count=2)
+    assert job.params == GenerationParams("sks person on a boat", seed=7, count=2, is_fast=True)
     assert reply.card_job_id == job.id
     assert reply.text.startswith(f"Drawing 2 pictures with {code[:4]} {code[4:]}")
     assert desk.queue.wake_count == woken + 1
