@@ -36,10 +36,14 @@ class DeviceConfig:
 
 
 def select_device(
-    is_small_model: bool, dtype: torch.dtype | None = None, profile: MemoryProfile = SD15_MEMORY
+    is_small_model: bool,
+    dtype: torch.dtype | None = None,
+    profile: MemoryProfile = SD15_MEMORY,
+    slice_side: int | None = None,
 ) -> DeviceConfig:
     """Choose the device and the memory mode; measure precisions unless `dtype` is given.
 
+    `slice_side` is the side in latents of what is measured; None: what suits the device.
     Raises BaseModelError, which says what to install, if torch has no kernels for the card.
     """
     if torch.cuda.is_available():
@@ -57,7 +61,7 @@ def select_device(
         return DeviceConfig(
             device, MemoryMode(torch.float32), "a small model gains nothing from less precision"
         )
-    timings = benchmark.benchmark_dtypes(device, benchmark.candidate_dtypes(device))
+    timings = benchmark.benchmark_dtypes(device, benchmark.candidate_dtypes(device), slice_side)
     empty_cache()  # what the benchmark left there is free
     free_bytes = None
     if device.type == "cuda":
