@@ -20,7 +20,6 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from gpu_worker.models.clip.tokenizer import load_clip_tokenizer
 from gpu_worker.models.sd15.config import (
     SCHEDULER_CONFIG,
     Widths,
@@ -28,6 +27,7 @@ from gpu_worker.models.sd15.config import (
     unet_config,
     vae_config,
 )
+from gpu_worker.models.text.clip.tokenizer import load_clip_tokenizer
 
 #: What the weights take in fp32, and some room for the results.
 NEEDED_BYTES = 5 * 10**9

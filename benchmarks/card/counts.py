@@ -15,10 +15,9 @@ from benchmarks.card.fake_card import CARD, fake_card, on_host
 from benchmarks.card.meter import CardMeter
 from gpu_worker.device.memory_modes import MemoryMode
 from gpu_worker.device.placement import DeviceConfig
-from gpu_worker.models import latents as model_latents
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.clip.tokenizer import load_clip_tokenizer
-from gpu_worker.models.conditioning import ImageSize
+from gpu_worker.models.inputs import latents as model_latents
+from gpu_worker.models.inputs.conditioning import ImageSize
 from gpu_worker.models.sd15.config import (
     SCHEDULER_CONFIG,
     Widths,
@@ -34,6 +33,7 @@ from gpu_worker.models.sdxl.family import SDXL
 from gpu_worker.models.sdxl.loading import SdxlComponents, vae_dtype
 from gpu_worker.models.sdxl.model import SdxlModel
 from gpu_worker.models.sources.components import fill_buffers
+from gpu_worker.models.text.clip.tokenizer import load_clip_tokenizer
 from gpu_worker.training.checkpoint import TrainingState
 from gpu_worker.training.config import TrainingConfig, default_training_config
 from gpu_worker.training.data import BatchSampler, TrainingImage

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 
 from benchmarks.measure import peak_bytes
 from benchmarks.probes.task import DTYPES, make_training_task, parse_arguments
-from gpu_worker.models.latents import LatentDistribution
+from gpu_worker.models.inputs.latents import LatentDistribution
 from gpu_worker.models.registry import load_base_model
 from gpu_worker.protocol import CheckpointEvent, FallbackEvent, ProgressEvent, WorkerEvent, encode_frame
 from gpu_worker.training.latents import LatentCache, LatentKey

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gpu_worker.generation import samplers
 from gpu_worker.lora import layers
 from gpu_worker.lora.layers import Adapter, BatchedAdapters
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.conditioning import Conditioning
+from gpu_worker.models.inputs.conditioning import Conditioning
+from gpu_worker.models.noise import samplers
 
 #: Most pictures in a batch. With guidance it has twice as many rows, which is what a 6 GB card can hold.
 MAX_BATCH_SIZE = 4

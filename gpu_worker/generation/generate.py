@@ -28,8 +28,8 @@ from gpu_worker.lora import layers
 from gpu_worker.lora.cache import AdapterCache
 from gpu_worker.lora.layers import Adapter
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.conditioning import Conditioning, ImageSize
-from gpu_worker.models.pixels import to_pixels
+from gpu_worker.models.inputs.conditioning import Conditioning, ImageSize
+from gpu_worker.models.inputs.pixels import to_pixels
 from gpu_worker.protocol import (
     DoneEvent,
     GenerateRequest,

@@ -9,10 +9,10 @@ from dataclasses import replace
 from PIL import Image
 
 from gpu_worker.errors import BadInput, JobProblem
-from gpu_worker.generation import samplers
 from gpu_worker.generation.image_file import Recipe
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.pixels import Size
+from gpu_worker.models.inputs.pixels import Size
+from gpu_worker.models.noise import samplers
 from gpu_worker.protocol import GenerateRequest
 
 SIDES_PX = range(64, 2048 + 1, 8)

@@ -17,7 +17,7 @@ from gpu_worker.kohya.dataset.folders import ResolutionRules, Subset
 from gpu_worker.kohya.network import args as network_args
 from gpu_worker.lora import file as lora_file
 from gpu_worker.models.family import SDXL_ARCHITECTURE, STABLE_DIFFUSION
-from gpu_worker.models.pixels import Size
+from gpu_worker.models.inputs.pixels import Size
 from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.data import BatchSampler, CaptionRules, TrainingImage
 

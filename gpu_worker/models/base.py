@@ -15,12 +15,12 @@ from torch import Tensor
 
 from gpu_worker.device.memory_modes import MemoryMode, NotFinite
 from gpu_worker.device.placement import DeviceConfig
-from gpu_worker.models import latents as model_latents
-from gpu_worker.models.conditioning import Conditioning, ImageSize
-from gpu_worker.models.diffusion import Diffusion
 from gpu_worker.models.family import ModelFamily
-from gpu_worker.models.latents import LatentDistribution
+from gpu_worker.models.inputs import latents as model_latents
+from gpu_worker.models.inputs.conditioning import Conditioning, ImageSize
+from gpu_worker.models.inputs.latents import LatentDistribution
 from gpu_worker.models.lora_hooks import LoraHooks, LoraTarget, Reach, find_targets, list_other_names
+from gpu_worker.models.noise.diffusion import Diffusion
 from gpu_worker.models.sources.vae import VaeSource
 
 log = logging.getLogger(__name__)

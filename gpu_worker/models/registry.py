@@ -13,7 +13,6 @@ from gpu_worker.device import cuda_errors, placement
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.errors import BaseModelError, JobProblem
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.clip.tokenizer import load_clip_tokenizer
 from gpu_worker.models.family import ModelFamily
 from gpu_worker.models.files import recognise_family
 from gpu_worker.models.sd15 import config as sd15_config
@@ -31,6 +30,7 @@ from gpu_worker.models.sources import components, hub
 from gpu_worker.models.sources.hub import ProgressCallback
 from gpu_worker.models.sources.names import find_local, resolve_name
 from gpu_worker.models.sources.vae import VaeSource, find_vae
+from gpu_worker.models.text.clip.tokenizer import load_clip_tokenizer
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from random import Random
 import torch
 
 from gpu_worker.errors import BadInput
-from gpu_worker.models.pixels import Size
+from gpu_worker.models.inputs.pixels import Size
 from gpu_worker.protocol import Crop, TrainRequest
 
 

@@ -16,11 +16,11 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from gpu_worker.errors import BadInput
-from gpu_worker.models import pixels as models_pixels
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.conditioning import ImageSize
-from gpu_worker.models.latents import LatentDistribution
-from gpu_worker.models.pixels import Size
+from gpu_worker.models.inputs import pixels as models_pixels
+from gpu_worker.models.inputs.conditioning import ImageSize
+from gpu_worker.models.inputs.latents import LatentDistribution
+from gpu_worker.models.inputs.pixels import Size
 from gpu_worker.protocol import Crop
 from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.data import TrainingImage

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gpu_worker.models.diffusion import Diffusion
+from gpu_worker.models.noise.diffusion import Diffusion
 from gpu_worker.training.config import TrainingConfig
 
 

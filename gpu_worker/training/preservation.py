@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gpu_worker.lora import layers
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.conditioning import Conditioning, ImageSize
+from gpu_worker.models.inputs.conditioning import Conditioning, ImageSize
 from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.data import TrainingImage
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 import drawn
-from gpu_worker.models.clip.tokenizer import MAX_TOKENS
 from gpu_worker.models.sd15.config import SCHEDULER_CONFIG
+from gpu_worker.models.text.clip.tokenizer import MAX_TOKENS
 from small_base.architecture import build_text_encoder, build_unet
 from small_base.pictures import Pixels, iterate_batches, to_tensor
 from small_base.run import SmallBaseRun, StateSaver, compute_lr

@@ -12,7 +12,7 @@ from random import Random
 from transformers import CLIPTokenizer
 
 import drawn
-from gpu_worker.models.clip.tokenizer import MAX_TOKENS, build_clip_tokenizer, list_byte_symbols
+from gpu_worker.models.text.clip.tokenizer import MAX_TOKENS, build_clip_tokenizer, list_byte_symbols
 from small_base.settings import SmallBaseSettings
 
 _CAPTION_COUNT = 4_000

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from gpu_worker.errors import BadInput
-from gpu_worker.models.pixels import Size
+from gpu_worker.models.inputs.pixels import Size
 
 _LATENT_PX = 8
 

@@ -17,7 +17,7 @@ from gpu_worker.kohya.dataset import files
 from gpu_worker.kohya.dataset.buckets import BucketConfig
 from gpu_worker.kohya.dataset.folders import ResolutionRules, Subset
 from gpu_worker.kohya.refused import UNSUPPORTED_FLAGS
-from gpu_worker.models.pixels import Size
+from gpu_worker.models.inputs.pixels import Size
 from gpu_worker.training.data import CaptionRules
 
 _SUBSET_TYPES: dict[str, tuple[type, ...]] = {

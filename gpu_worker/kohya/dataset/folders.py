@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from gpu_worker.errors import BadInput
 from gpu_worker.kohya.dataset import files
 from gpu_worker.kohya.dataset.buckets import BucketConfig
-from gpu_worker.models.pixels import Size
+from gpu_worker.models.inputs.pixels import Size
 from gpu_worker.training.data import CaptionRules, TrainingImage
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gpu_worker.models.clip.tokenizer import MAX_TOKENS, VOCABULARY_SIZE
+from gpu_worker.models.text.clip.tokenizer import MAX_TOKENS, VOCABULARY_SIZE
 
 
 @dataclass(frozen=True)

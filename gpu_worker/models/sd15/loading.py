@@ -16,7 +16,6 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.errors import BaseModelError, JobProblem
-from gpu_worker.models.clip.tokenizer import load_clip_tokenizer
 from gpu_worker.models.sd15 import recognition
 from gpu_worker.models.sd15.config import (
     SCHEDULER_CONFIG,
@@ -36,6 +35,7 @@ from gpu_worker.models.sources.components import (
 from gpu_worker.models.sources.hub import WEIGHT_FOLDERS
 from gpu_worker.models.sources.names import read_shapes
 from gpu_worker.models.sources.weights import WeightSource
+from gpu_worker.models.text.clip.tokenizer import load_clip_tokenizer
 
 _LDM_TEXT_ENCODER = "cond_stage_model.transformer."
 

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.clip.encoder import ClipEncoder
-from gpu_worker.models.clip.tokenizer import CHUNK_TOKENS
-from gpu_worker.models.conditioning import Conditioning
-from gpu_worker.models.diffusion import Diffusion
 from gpu_worker.models.family import ModelFamily
+from gpu_worker.models.inputs.conditioning import Conditioning
+from gpu_worker.models.noise.diffusion import Diffusion
 from gpu_worker.models.sd15.loading import ModelComponents
 from gpu_worker.models.sources.vae import VaeSource
+from gpu_worker.models.text.clip.encoder import ClipEncoder
+from gpu_worker.models.text.clip.tokenizer import CHUNK_TOKENS
 
 _EMBEDS = "prompt_embeds"  #: (rows, tokens, width)
 

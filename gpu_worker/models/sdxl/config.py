@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gpu_worker.models.clip.tokenizer import MAX_TOKENS, VOCABULARY_SIZE
+from gpu_worker.models.text.clip.tokenizer import MAX_TOKENS, VOCABULARY_SIZE
 
 #: What the second tokenizer fills short prompts with: its first token, as OpenCLIP does.
 PAD_TOKEN_2 = "!"  # noqa: S105 - a token of text

@@ -18,7 +18,6 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.errors import BaseModelError, JobProblem
-from gpu_worker.models.clip.tokenizer import load_clip_tokenizer
 from gpu_worker.models.sdxl import config, recognition
 from gpu_worker.models.sdxl.config import PAD_TOKEN_2, SCHEDULER_CONFIG, SdxlWidths
 from gpu_worker.models.sdxl.names import TEXT_ENCODER_2_NAMES, UNET_NAMES
@@ -33,6 +32,7 @@ from gpu_worker.models.sources.components import (
 from gpu_worker.models.sources.hub import WEIGHT_FOLDERS_2
 from gpu_worker.models.sources.names import read_shapes
 from gpu_worker.models.sources.weights import WeightSource
+from gpu_worker.models.text.clip.tokenizer import load_clip_tokenizer
 
 _UNET, _VAE = "model.diffusion_model.", "first_stage_model."
 _TEXT_ENCODER, _TEXT_ENCODER_2 = "conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.clip.encoder import ClipEmbeddings, ClipEncoder
-from gpu_worker.models.clip.tokenizer import CHUNK_TOKENS
-from gpu_worker.models.conditioning import Conditioning, ImageSize
-from gpu_worker.models.diffusion import Diffusion
 from gpu_worker.models.family import ModelFamily
+from gpu_worker.models.inputs.conditioning import Conditioning, ImageSize
+from gpu_worker.models.noise.diffusion import Diffusion
 from gpu_worker.models.sdxl.loading import SdxlComponents, vae_dtype
 from gpu_worker.models.sources.vae import VaeSource
+from gpu_worker.models.text.clip.encoder import ClipEmbeddings, ClipEncoder
+from gpu_worker.models.text.clip.tokenizer import CHUNK_TOKENS
 
 _EMBEDS = "prompt_embeds"  #: (rows, tokens, width of both encoders)
 _POOLED = "pooled_embeds"  #: (rows, width of the second)

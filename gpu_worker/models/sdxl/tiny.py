@@ -8,11 +8,11 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from gpu_worker.models.clip.tokenizer import load_clip_tokenizer
 from gpu_worker.models.sdxl import config
 from gpu_worker.models.sdxl.config import PAD_TOKEN_2, SCHEDULER_CONFIG, SdxlWidths
 from gpu_worker.models.sdxl.loading import SdxlComponents
 from gpu_worker.models.sources.random_weights import fill_randomly
+from gpu_worker.models.text.clip.tokenizer import load_clip_tokenizer
 
 NAME = "tiny-xl"
 WIDTHS = SdxlWidths(

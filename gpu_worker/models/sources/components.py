@@ -16,9 +16,9 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from gpu_worker.device import cuda_errors
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.errors import BaseModelError, JobProblem
-from gpu_worker.models.clip.tokenizer import MAX_TOKENS
 from gpu_worker.models.sources.vae import VaeSource, find_prefix
 from gpu_worker.models.sources.weights import NotFiniteWeight, WeightSource, load_weights
+from gpu_worker.models.text.clip.tokenizer import MAX_TOKENS
 
 #: How the VAE's attention was called before diffusers 0.18; SD 1.5's own files still say so.
 _LEGACY_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}

@@ -12,8 +12,9 @@ from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 from diffusers.schedulers.scheduling_utils import AysSchedules
 
 from gpu_worker.errors import BadInput
-from gpu_worker.generation import recipes, samplers
+from gpu_worker.generation import recipes
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.noise import samplers
 from gpu_worker.models.sd15.family import DRAWN, SD15
 from gpu_worker.models.sdxl.family import SDXL
 from gpu_worker.protocol import SAMPLERS

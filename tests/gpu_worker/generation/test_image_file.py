@@ -10,8 +10,8 @@ from random import Random
 import pytest
 
 from gpu_worker.generation.image_file import Recipe, RecipeLora
-from gpu_worker.generation.samplers import DISPLAY_NAMES
-from gpu_worker.models.clip.prompts import parse_prompt
+from gpu_worker.models.noise.samplers import DISPLAY_NAMES
+from gpu_worker.models.text.clip.prompts import parse_prompt
 
 RECIPE = Recipe(
     prompt="a cat",

@@ -13,12 +13,13 @@ from PIL import Image
 
 from gpu_worker.device.memory_modes import MemoryMode
 from gpu_worker.errors import BadInput
-from gpu_worker.generation import generate, recipes, samplers
+from gpu_worker.generation import generate, recipes
 from gpu_worker.lora import file as lora_file
 from gpu_worker.lora.cache import merge_loras
 from gpu_worker.lora.layers import Adapter
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.conditioning import Conditioning
+from gpu_worker.models.inputs.conditioning import Conditioning
+from gpu_worker.models.noise import samplers
 from gpu_worker.models.registry import load_base_model
 from gpu_worker.protocol import SAMPLERS, DoneEvent, InitImage, PreviewEvent, ProgressEvent, WorkerEvent
 from tests.gpu_worker.conftest import weights_hash

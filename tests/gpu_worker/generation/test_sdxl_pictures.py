@@ -11,12 +11,13 @@ from safetensors.torch import load
 from torch import Tensor
 
 from gpu_worker.errors import BadInput, JobProblem
-from gpu_worker.generation import generate, samplers
+from gpu_worker.generation import generate
 from gpu_worker.generation.denoiser import denoise_step
 from gpu_worker.generation.recipes import resolve_recipes
 from gpu_worker.lora import file as lora_file
 from gpu_worker.lora.layers import Adapter, deactivate_all, read_lora
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.noise import samplers
 from gpu_worker.models.sdxl import tiny as models_tiny_xl
 from gpu_worker.protocol import SAMPLERS, DoneEvent, GenerateRequest, TrainRequest
 from gpu_worker.training.config import TrainingConfig

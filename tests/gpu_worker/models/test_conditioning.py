@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from gpu_worker.models.conditioning import Conditioning, ImageSize
-from gpu_worker.models.pixels import measure_crop, to_pixels
+from gpu_worker.models.inputs.conditioning import Conditioning, ImageSize
+from gpu_worker.models.inputs.pixels import measure_crop, to_pixels
 from gpu_worker.protocol import Crop
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.clip.encoder import apply_weights
-from gpu_worker.models.clip.prompts import MAX_WEIGHT, PromptPart, parse_prompt, split_chunks
-from gpu_worker.models.clip.tokenizer import CHUNK_TOKENS
+from gpu_worker.models.text.clip.encoder import apply_weights
+from gpu_worker.models.text.clip.prompts import MAX_WEIGHT, PromptPart, parse_prompt, split_chunks
+from gpu_worker.models.text.clip.tokenizer import CHUNK_TOKENS
 
 
 def encode(base: BaseModel, texts: list[str]) -> Tensor:

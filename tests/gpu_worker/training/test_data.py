@@ -13,7 +13,7 @@ from PIL import Image
 
 from bot.media.decoding import decode_photo
 from gpu_worker.errors import BadInput
-from gpu_worker.models.pixels import Size, to_loss_mask, to_pixels
+from gpu_worker.models.inputs.pixels import Size, to_loss_mask, to_pixels
 from gpu_worker.protocol import Crop
 from gpu_worker.training.data import BatchSampler, CaptionRules, TrainingImage, balance_repeats
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.latents import LatentDistribution
+from gpu_worker.models.inputs.latents import LatentDistribution
 from gpu_worker.protocol import Crop
 from gpu_worker.training import latents
 from gpu_worker.training.config import TrainingConfig

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from gpu_worker.lora.weights import LoraWeights
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.clip.tokenizer import load_clip_tokenizer
-from gpu_worker.models.conditioning import ImageSize
+from gpu_worker.models.inputs.conditioning import ImageSize
 from gpu_worker.models.sd15 import tiny as models_tiny
 from gpu_worker.models.sd15.config import SCHEDULER_CONFIG
+from gpu_worker.models.text.clip.tokenizer import load_clip_tokenizer
 from gpu_worker.training.checkpoint import TrainingState
 from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.data import TrainingImage

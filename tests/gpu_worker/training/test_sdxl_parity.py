@@ -16,10 +16,10 @@ from torch import Tensor
 
 from gpu_worker.lora.weights import LoraWeights
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.clip.tokenizer import load_clip_tokenizer
 from gpu_worker.models.sdxl import tiny as models_tiny_xl
 from gpu_worker.models.sdxl.config import PAD_TOKEN_2, SCHEDULER_CONFIG
 from gpu_worker.models.sdxl.loading import SdxlComponents
+from gpu_worker.models.text.clip.tokenizer import load_clip_tokenizer
 from tests.gpu_worker.training.test_parity import (
     CAPTIONS,
     PLAIN,

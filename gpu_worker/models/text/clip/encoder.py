@@ -11,8 +11,8 @@ from cachetools import LRUCache
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from gpu_worker.models.clip.prompts import TokenChunk, parse_prompt, split_chunks
-from gpu_worker.models.clip.tokenizer import CHUNK_TOKENS
+from gpu_worker.models.text.clip.prompts import TokenChunk, parse_prompt, split_chunks
+from gpu_worker.models.text.clip.tokenizer import CHUNK_TOKENS
 
 #: Captions of one training, with their variants.
 _MAX_CACHED_IDS = 64

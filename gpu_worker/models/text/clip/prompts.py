@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from transformers import CLIPTokenizer
 
-from gpu_worker.models.clip.tokenizer import CHUNK_TOKENS
+from gpu_worker.models.text.clip.tokenizer import CHUNK_TOKENS
 
 #: Factor of one pair of brackets; A1111's.
 ATTENTION_FACTOR = 1.1

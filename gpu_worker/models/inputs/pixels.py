@@ -11,7 +11,7 @@ from torch import Tensor
 
 import imaging
 from gpu_worker.errors import BadInput, JobProblem
-from gpu_worker.models.conditioning import ImageSize
+from gpu_worker.models.inputs.conditioning import ImageSize
 from gpu_worker.protocol import Crop
 
 Size = tuple[int, int]  #: width and height in pixels
