@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from gpu_worker.device import cuda_errors
+from gpu_worker.device.memory_profile import WeightStorage
 from gpu_worker.errors import WorkerError
 
 
@@ -29,10 +30,12 @@ class MemoryMode:
     dtype: torch.dtype
     gradient_checkpointing: bool = False  #: recompute activations in the backward pass
     vae_offload: bool = False  #: keep the VAE in system memory while it is not used
+    storage: WeightStorage = WeightStorage.WHOLE
 
     def __str__(self) -> str:
         extras = ["gradient checkpointing"] * self.gradient_checkpointing
         extras += ["VAE offload"] * self.vae_offload
+        extras += [f"weights in {self.storage}"] * (self.storage is not WeightStorage.WHOLE)
         return ", ".join([str(self.dtype).removeprefix("torch."), *extras])
 
 

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 GIB = 2**30
+#: Weights that share a scale in NF4.
+NF4_BLOCK = 64
+
+
+class WeightStorage(enum.StrEnum):
+    """How frozen weights are stored between their uses."""
+
+    WHOLE = "whole"  #: in the precision that is computed in
+    INT8 = "int8"  #: with one scale for each output channel
+    NF4 = "nf4"  #: 4 bits, with one scale for each block
+
+    @property
+    def bytes_per_weight(self) -> float | None:
+        """Bytes of a weight; None: those of the precision."""
+        return {"whole": None, "int8": 1.0, "nf4": 0.5 + 2 / NF4_BLOCK}[self.value]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from gpu_worker.lora.weights import (
     hadamard_delta,
     kronecker_factors,
 )
+from gpu_worker.memory.quantized_layers import get_weight_shape
 
 
 class ModuleLayer(Protocol):
@@ -170,7 +171,7 @@ class HadamardLayer(_Parameters):
             return output
         delta = hadamard_delta(self._cast(inputs.dtype)) * self.scale
         if isinstance(module, nn.Conv2d):
-            kernel = delta.reshape(module.weight.shape)
+            kernel = delta.reshape(get_weight_shape(module))
             added = F.conv2d(inputs, kernel, None, module.stride, module.padding)
         else:
             added = F.linear(inputs, delta.flatten(1))
@@ -217,7 +218,7 @@ class KroneckerLayer(_Parameters):
 
     def _convolve(self, module: nn.Conv2d, inputs: Tensor, w1: Tensor, w2: Tensor) -> Tensor:
         batch_size, _, height, width = inputs.shape
-        kernel = w2.reshape(w2.shape[0], -1, *module.weight.shape[2:])
+        kernel = w2.reshape(w2.shape[0], -1, *get_weight_shape(module)[2:])
         groups = inputs.reshape(batch_size * w1.shape[1], -1, height, width)
         hidden_states = F.conv2d(groups, kernel, None, module.stride, module.padding)
         hidden_states = hidden_states.reshape(batch_size, w1.shape[1], *hidden_states.shape[1:])

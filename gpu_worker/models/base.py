@@ -14,7 +14,9 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor
 
 from gpu_worker.device.memory_modes import MemoryMode, NotFinite
+from gpu_worker.device.memory_profile import WeightStorage
 from gpu_worker.device.placement import DeviceConfig
+from gpu_worker.memory.quantized_layers import select_inner_paths, store_layers
 from gpu_worker.models.family import ModelFamily
 from gpu_worker.models.inputs import latents as model_latents
 from gpu_worker.models.inputs.conditioning import Conditioning, ImageSize
@@ -137,13 +139,20 @@ class BaseModel(ABC):
         return self.memory_mode.dtype
 
     def set_memory_mode(self, memory_mode: MemoryMode) -> None:
-        """Set precision and memory savings. If memory runs out on the way, the old mode stays."""
+        """Set precision and memory savings. If memory runs out on the way, the old mode stays.
+
+        Weights that were rounded are never whole again.
+        """
+        if self.memory_mode.storage is not WeightStorage.WHOLE is memory_mode.storage:
+            raise ValueError(f"weights in {self.memory_mode.storage} cannot be whole again")
         if memory_mode.dtype is not self.memory_mode.dtype:
             try:
                 self._cast_weights(memory_mode.dtype)
             except Exception:
                 self._cast_weights(self.memory_mode.dtype)  # all components must have one dtype
                 raise
+        if memory_mode.storage is not WeightStorage.WHOLE:
+            self._store_weights(memory_mode.storage)
         if memory_mode.gradient_checkpointing:
             self.denoiser.enable_gradient_checkpointing()  # a text encoder's activations are small
         else:
@@ -198,6 +207,12 @@ class BaseModel(ABC):
     def _cast_weights(self, dtype: torch.dtype) -> None:
         for name, component in self.components.items():
             component.to(self.component_dtype(name, dtype))
+
+    def _store_weights(self, storage: WeightStorage) -> None:
+        """Store what is not stored so yet."""
+        for name, component in self.components.items():
+            if name not in self.family.wide_paths:
+                store_layers(component, storage, select_inner_paths(self.family.wide_paths, name))
 
     # --- LoRA --------------------------------------------------------------------------------------------
 

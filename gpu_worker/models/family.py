@@ -109,6 +109,8 @@ class ModelFamily:
     shapes: Mapping[str, tuple[float, float]]
     #: Fields of `TrainingConfig` that differ from its defaults.
     memory: MemoryProfile = SD15_MEMORY  #: what a training takes
+    #: Modules, `unet.conv_in`, and whole components that are never rounded to few bits.
+    wide_paths: tuple[str, ...] = ("vae",)
     parks_text_encoders: bool = False  #: they leave the card while they are not used
     training_defaults: Mapping[str, Any] = field(default_factory=dict)
     sampling: SamplingConfig = SamplingConfig()

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from gpu_worker.memory.quantized_layers import get_weight_shape
 from gpu_worker.models.family import LoraGroup
 
 
@@ -68,14 +69,19 @@ class LoraHooks:
 
 def find_targets(group: LoraGroup, component: nn.Module) -> tuple[LoraTarget, ...]:
     """Return all modules of a component that a LoRA may adapt, those of its own blocks first."""
-    weights = component.state_dict(keep_vars=True)
     paths = [
         *((path, Reach.BLOCK) for path in _list_paths(component, group.block_classes)),
         *((path, Reach.CONV_BLOCK) for path in _list_paths(component, group.conv_block_classes)),
         *((path, Reach.END) for path in group.end_paths),
     ]
     return tuple(
-        LoraTarget(to_kohya_name(group, path), path, tuple(weights[f"{path}.weight"].shape), group, reach)
+        LoraTarget(
+            to_kohya_name(group, path),
+            path,
+            tuple(get_weight_shape(component.get_submodule(path))),
+            group,
+            reach,
+        )
         for path, reach in paths
     )
 

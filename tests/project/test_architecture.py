@@ -34,6 +34,7 @@ LAYERS = {
         "errors",
         "protocol",
         "device",
+        "memory",
         "models",
         "lora",
         "generation",

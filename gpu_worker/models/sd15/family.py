@@ -34,6 +34,7 @@ SD15 = ModelFamily(
         ),
     ),
     shapes=SHAPES,
+    wide_paths=("vae", "unet.conv_in", "unet.conv_out", "unet.time_embedding"),
     sampling=SamplingConfig(fast_timesteps=_FAST_TIMESTEPS),
     training_defaults={
         "sample_every_steps": 250,

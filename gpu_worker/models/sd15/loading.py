@@ -24,6 +24,7 @@ from gpu_worker.models.sd15.config import (
     unet_config,
     vae_config,
 )
+from gpu_worker.models.sd15.family import SD15
 from gpu_worker.models.sources.components import (
     ComponentSource,
     build_components,
@@ -95,7 +96,7 @@ def read_single_file(
     sources = {
         part: ComponentSource(configs[part], source.with_names(tensors)) for part, tensors in renamed.items()
     }
-    components = build_components(sources, device_config, path.name)
+    components = build_components(sources, device_config, path.name, SD15.wide_paths)
     return ModelComponents(
         **{"vae": other_vae, **components},
         tokenizer=load_clip_tokenizer(),
@@ -146,7 +147,7 @@ def _read_folder(path: Path, device_config: DeviceConfig, other_vae: Autoencoder
         for part in WEIGHT_FOLDERS
         if other_vae is None or part != "vae"
     }
-    components = build_components(sources, device_config, path.name)
+    components = build_components(sources, device_config, path.name, SD15.wide_paths)
     return ModelComponents(
         **{"vae": other_vae, **components},
         tokenizer=read_tokenizer(path),

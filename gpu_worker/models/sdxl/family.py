@@ -49,6 +49,7 @@ SDXL = ModelFamily(
         overhead_bytes=0.8 * GIB,
         min_memory_gb=12.0,
     ),
+    wide_paths=("vae", "unet.conv_in", "unet.conv_out", "unet.time_embedding", "unet.add_embedding"),
     parks_text_encoders=True,
     # The buckets of about a megapixel that it was trained on: 832 x 1216.
     shapes={"square": (1.0, 1.0), "portrait": (0.8125, 1.1875), "landscape": (1.1875, 0.8125)},

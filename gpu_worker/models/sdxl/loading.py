@@ -20,6 +20,7 @@ from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.errors import BaseModelError, JobProblem
 from gpu_worker.models.sdxl import config, recognition
 from gpu_worker.models.sdxl.config import PAD_TOKEN_2, SCHEDULER_CONFIG, SdxlWidths
+from gpu_worker.models.sdxl.family import SDXL
 from gpu_worker.models.sdxl.names import TEXT_ENCODER_2_NAMES, UNET_NAMES
 from gpu_worker.models.sources.components import (
     ComponentSource,
@@ -82,7 +83,7 @@ def _read_folder(path: Path, device_config: DeviceConfig, other_vae: Autoencoder
         dtype = vae_dtype(device_config.dtype) if part == "vae" else device_config.dtype
         weights = WeightSource.open_files(select_weight_files(path / part, dtype))
         sources[part] = ComponentSource(part_config, weights, dtype)
-    components = build_components(sources, device_config, path.name)
+    components = build_components(sources, device_config, path.name, SDXL.wide_paths)
     return SdxlComponents(
         **{"vae": other_vae, **components},
         tokenizer=read_tokenizer(path),
@@ -125,7 +126,7 @@ def read_single_file(
         )
         for part, tensors in renamed.items()
     }
-    components = build_components(sources, device_config, path.name)
+    components = build_components(sources, device_config, path.name, SDXL.wide_paths)
     scheduler_config = dict(SCHEDULER_CONFIG)
     if "v_pred" in views:  # an empty tensor says so
         scheduler_config |= {"prediction_type": "v_prediction"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from gpu_worker.device import cuda_errors
+from gpu_worker.device.memory_profile import WeightStorage
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.errors import BaseModelError, JobProblem
+from gpu_worker.memory.quantized_layers import select_inner_paths
 from gpu_worker.models.sources.vae import VaeSource, find_prefix
 from gpu_worker.models.sources.weights import NotFiniteWeight, WeightSource, load_weights
 from gpu_worker.models.text.clip.tokenizer import MAX_TOKENS
@@ -41,9 +43,15 @@ class ComponentSource:
 
 
 def build_components(
-    sources: Mapping[str, ComponentSource], device_config: DeviceConfig, public_name: str
+    sources: Mapping[str, ComponentSource],
+    device_config: DeviceConfig,
+    public_name: str,
+    wide_paths: Sequence[str] = ("vae",),
 ) -> dict[str, Any]:
-    """Build components on the meta device, then place their weights; raises BaseModelError."""
+    """Build components on the meta device, then place their weights; raises BaseModelError.
+
+    `wide_paths` is what the family never rounds.
+    """
     components = {}
     for name, source in sources.items():
         with torch.device("meta"):
@@ -54,6 +62,8 @@ def build_components(
                 _rename_legacy_keys(model, source.weights),
                 device_config.device,
                 source.dtype or device_config.dtype,
+                WeightStorage.WHOLE if name in wide_paths else device_config.memory_mode.storage,
+                select_inner_paths(wide_paths, name),
             )
         except NotFiniteWeight as error:
             raise BaseModelError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from gpu_worker.device.memory_profile import WeightStorage
 from gpu_worker.errors import BaseModelError, JobProblem
+from gpu_worker.memory.quantized_layers import get_weight_shape, list_layers, store_layer
 
 _HEADER_LENGTH_BYTES = 8
 _DTYPES = {
@@ -130,18 +132,32 @@ def _get_storage(view: Tensor) -> int:
 
 
 def load_weights(
-    model: nn.Module, source: WeightSource, device: torch.device, dtype: torch.dtype
+    model: nn.Module,
+    source: WeightSource,
+    device: torch.device,
+    dtype: torch.dtype,
+    storage: WeightStorage = WeightStorage.WHOLE,
+    wide_paths: Collection[str] = (),
 ) -> list[str]:
     """Fill a part that was built on the meta device; return the names it has and the source has not.
 
-    Tensors the part does not know are left out. Raises NotFiniteWeight.
+    Tensors the part does not know are left out. `storage` rounds its layers but those in `wide_paths`, each
+    as it is read, so that never more than one is whole. Raises NotFiniteWeight.
     """
     expected_names = set(model.state_dict())
+    layers = {} if storage is WeightStorage.WHOLE else dict(list_layers(model, wide_paths))
     state_dict: dict[str, Tensor] = {}
     for name, file, view in source.items():
         if name not in expected_names:
             continue
         _check_finite(name, view)
+        layer = layers.get(name.removesuffix(".weight")) if name.endswith(".weight") else None
+        if layer is not None:
+            _check_shape(layer, view)
+            store_layer(layer, storage, view.to(device))
+            file.release(view)
+            expected_names.remove(name)
+            continue
         if view.dtype == dtype and device.type == "cpu":
             file.release(view)
             state_dict[name] = view
@@ -151,6 +167,11 @@ def load_weights(
     missing_names = sorted(expected_names - state_dict.keys())
     model.load_state_dict(state_dict, strict=False, assign=True)
     return missing_names
+
+
+def _check_shape(layer: nn.Module, view: Tensor) -> None:
+    if get_weight_shape(layer) != view.shape:
+        raise RuntimeError(f"a weight has another shape: {tuple(view.shape)}")  # as torch does
 
 
 def _check_finite(name: str, view: Tensor) -> None:
