@@ -27,8 +27,8 @@ RUN wheel="$(echo /opt/wheel/loracode-*.whl)" && sum="$(sha256sum "$wheel")" \
     && rm "$site"/face_recognition_models/models/shape_predictor_68_* "$site"/face_recognition_models/models/mmod_*
 
 FROM requirements AS requirements-with-worker
-# The builds for CUDA 12.6 run on GTX 900 to RTX 40; PyPI's own have dropped Maxwell, Pascal and Volta. An RTX 50
-# needs a newer one, such as https://download.pytorch.org/whl/cu130; …/whl/cpu is small and needs no card.
+# The builds for CUDA 12.6 run on GTX 900 to RTX 40, an RTX 50 needs …/whl/cu130 (gpu_worker/device/torch_index.py says
+# which card needs which); …/whl/cpu is small and needs no card.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cu126
 RUN printf '%s\n' filelock fsspec jinja2 networkx setuptools sympy typing-extensions > /tmp/of-torch \
     && /opt/pip/bin/python -m pip install --require-hashes --constraint requirements.hashes --requirement /tmp/of-torch \
@@ -47,7 +47,7 @@ RUN python3 -m compileall -q .
 FROM ${BASE_IMAGE} AS runtime
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin loracode \
     && install --directory --owner loracode --group loracode --mode 0700 /data /models /backups /cluster
-# The last two are how NVIDIA's container toolkit is asked for a card.
+# LORACODE_IMAGE: what is installed here is changed by building anew. The last two are how NVIDIA's container toolkit is asked for a card.
 ENV PATH=/opt/loracode/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -55,6 +55,7 @@ ENV PATH=/opt/loracode/bin:$PATH \
     DATA_DIR=/data \
     BACKUP_DIR=/backups \
     HF_HOME=/models \
+    LORACODE_IMAGE=1 \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 WORKDIR /app

@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Torch's build follows the card, unless TORCH_INDEX says which (docs/install.md).
+TORCH_INDEX ?= $(if $(PIP_EXTRA_INDEX_URL),,$(shell $(BIN)/python -m gpu_worker.device.torch_index))
+INSTALL = $(PIP) install --constraint requirements.lock $(addprefix --extra-index-url=,$(TORCH_INDEX)) --editable
 export PYTHONUNBUFFERED := 1
 
 .PHONY: run test test-cluster soak check bench audit docs pictures format lock hashes clean
@@ -65,16 +68,15 @@ $(BIN)/python:
 		|| { echo "LoraCode needs Python 3.11 or newer; point PYTHON at one: make run PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# requirements.lock holds the exact versions. Torch's pin takes the CUDA build from the package index, or a
-# CPU build where pip is offered one.
+# requirements.lock holds the exact versions; torch's pin takes any build of its version.
 $(VENV)/.run: pyproject.toml requirements.lock | $(BIN)/python
 	@echo "Installing the pinned requirements into $(VENV) (once)"
-	$(PIP) install --constraint requirements.lock --editable '.[worker]'
+	$(INSTALL) '.[worker]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml requirements.lock | $(BIN)/python
 	@echo "Installing the pinned requirements and the development tools into $(VENV) (once)"
-	$(PIP) install --constraint requirements.lock --editable '.[worker,dev]'
+	$(INSTALL) '.[worker,dev]'
 	@touch $@ $(VENV)/.run
 
 # Take the newest versions inside pyproject.toml's ranges; review the difference before you commit it.

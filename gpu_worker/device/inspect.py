@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gpu_worker.device import kernels
+from gpu_worker.device.torch_index import Capability
 
 GIB = 2**30
 
@@ -31,7 +32,7 @@ class GpuInfo:
 
     name: str
     memory_bytes: int
-    capability: kernels.Capability
+    capability: Capability
     driver_version: str
     driver_cuda_version: int  #: the newest CUDA it knows: 12060 for 12.6
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from gpu_worker.device.torch_index import (
+    CUDA_12_6_INDEX,
+    FIRST_IN_CUDA_12,
+    FIRST_IN_CUDA_13,
+    FIRST_WITHOUT_CUDA_12,
+    Capability,
+    choose_index,
+)
 from gpu_worker.errors import BaseModelError, JobProblem
 
-#: CUDA 13 has dropped Maxwell, Pascal and Volta (below 7.5); the builds for CUDA 12.6 are the last with them.
-_FIRST_IN_CUDA_13 = (7, 5)
-#: The oldest that the builds for CUDA 12.6 have.
-_FIRST_IN_CUDA_12 = (5, 0)
-#: The first that they do not have: RTX 50 and its like.
-_FIRST_WITHOUT_CUDA_12 = (10, 0)
-CUDA_12_6_INDEX = "https://download.pytorch.org/whl/cu126"
+#: The Dockerfile sets it: what is installed there is read-only, and built anew by one setting.
+_IN_IMAGE = "LORACODE_IMAGE"
 _ARCH = re.compile(r"(sm|compute)_([0-9]+)([0-9])([af]?)")
-
-Capability = tuple[int, int]
 
 
 def has_kernels(capability: Capability, arch_list: Iterable[str]) -> bool:
@@ -38,51 +40,63 @@ def _runs_arch(capability: Capability, arch: str) -> bool:
 
 
 def find_error(
-    gpu_name: str, capability: Capability, arch_list: Iterable[str], torch_version: str
+    gpu_name: str,
+    capability: Capability,
+    arch_list: Iterable[str],
+    torch_version: str,
+    environ: Mapping[str, str] = os.environ,
 ) -> BaseModelError | None:
     """Return the error that says what to install; None if this torch can use the GPU."""
     if has_kernels(capability, arch_list):
         return None
     architecture = f"sm_{capability[0]}{capability[1]}"
-    if capability < _FIRST_IN_CUDA_12:
+    if capability < FIRST_IN_CUDA_12:
         return BaseModelError(JobProblem.GPU_TOO_OLD, gpu=gpu_name, architecture=architecture)
     return BaseModelError(
         JobProblem.GPU_NEEDS_OTHER_TORCH,
         gpu=gpu_name,
         architecture=architecture,
         torch=torch_version,
-        command=_install_command(capability, torch_version),
+        command=_install_command(capability, torch_version, environ),
     )
 
 
-def suggest_fix(capability: Capability, torch_version: str) -> str:
+def suggest_fix(capability: Capability, torch_version: str, environ: Mapping[str, str] = os.environ) -> str:
     """Return which torch to install for a GPU."""
-    if capability < _FIRST_IN_CUDA_12:
+    if capability < FIRST_IN_CUDA_12:
         return "No current torch has; hide the card with CUDA_VISIBLE_DEVICES=-1 to run on the processor."
-    build_name = "a build for CUDA 12.6" if capability < _FIRST_IN_CUDA_13 else "the usual build"
-    return f"Install {build_name}: {_install_command(capability, torch_version)}"
+    build_name = "a build for CUDA 12.6" if capability < FIRST_IN_CUDA_13 else "the usual build"
+    return f"Install {build_name}: {_install_command(capability, torch_version, environ)}"
 
 
-def suggest_driver_fix(capability: Capability, torch_version: str, torch_cuda: int) -> str:
+def suggest_driver_fix(
+    capability: Capability,
+    torch_version: str,
+    torch_cuda: int,
+    environ: Mapping[str, str] = os.environ,
+) -> str:
     """Return what to install if the driver is too old for the CUDA (12 or 13) that torch was built for."""
     driver_advice = "Install a newer NVIDIA driver."
-    if torch_cuda < 13 or capability >= _FIRST_WITHOUT_CUDA_12:
+    if torch_cuda < 13 or capability >= FIRST_WITHOUT_CUDA_12:
         return driver_advice
-    if capability < _FIRST_IN_CUDA_13:  # with a newer driver there would still be no kernels
-        return suggest_fix(capability, torch_version)
-    return f"{driver_advice} Or install a build for CUDA 12.6: {_cuda_12_command(torch_version)}"
+    if capability < FIRST_IN_CUDA_13:  # with a newer driver there would still be no kernels
+        return suggest_fix(capability, torch_version, environ)
+    command = _format_command(CUDA_12_6_INDEX, torch_version, environ)
+    return f"{driver_advice} Or install a build for CUDA 12.6: {command}"
 
 
-def _install_command(capability: Capability, torch_version: str) -> str:
-    if capability < _FIRST_IN_CUDA_13:
-        return _cuda_12_command(torch_version)
-    return f"pip install --force-reinstall torch=={_strip_build(torch_version)}"
+def _install_command(capability: Capability, torch_version: str, environ: Mapping[str, str]) -> str:
+    return _format_command(choose_index(capability) or CUDA_12_6_INDEX, torch_version, environ)
 
 
-def _cuda_12_command(torch_version: str) -> str:
+def _format_command(index: str, torch_version: str, environ: Mapping[str, str]) -> str:
+    """Return what to do: one setting where this is an image, else one line of pip."""
+    if environ.get(_IN_IMAGE):
+        return f"TORCH_INDEX={index} in .env, then docker compose up --detach --build"
+    if index != CUDA_12_6_INDEX:
+        return f"pip install --force-reinstall torch=={_strip_build(torch_version)}"
     # With the local version: without it, pip is satisfied with any build of the release.
-    build = f"{_strip_build(torch_version)}+cu126"
-    return f"pip install torch=={build} --index-url {CUDA_12_6_INDEX}"
+    return f"pip install torch=={_strip_build(torch_version)}+cu126 --index-url {index}"
 
 
 def _strip_build(torch_version: str) -> str:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs/install.md"
 UNIT = ROOT / "docs/ops/loracode.service"
 #: Names in capitals that are neither settings nor Compose's: pip's, Docker's and the hub's.
-OTHERS = {"PIP_EXTRA_INDEX_URL", "BASE_IMAGE", "HF_TOKEN"}
+OTHERS = {"BASE_IMAGE", "HF_TOKEN"}
 
 
 class Unit(configparser.RawConfigParser):

@@ -9,6 +9,7 @@ from packaging.specifiers import SpecifierSet
 
 from gpu_worker.device import inspect, kernels
 from gpu_worker.device.inspect import GpuInfo, TorchInfo, diagnose_gpu, diagnose_torch
+from gpu_worker.device.torch_index import Capability
 from gpu_worker.doctor import diagnose_family, diagnose_memory
 from gpu_worker.models.sd15.family import SD15
 from gpu_worker.models.sdxl.family import SDXL
@@ -40,7 +41,7 @@ GTX_1060 = GpuInfo("NVIDIA GeForce GTX 1060 6GB", 6 * 2**30, (6, 1), "560.94", 1
     ],
 )
 def test_a_card_runs_code_of_its_own_generation_that_is_not_newer(
-    capability: kernels.Capability, built_for: tuple[str, ...], runs: bool
+    capability: Capability, built_for: tuple[str, ...], runs: bool
 ) -> None:
     assert kernels.has_kernels(capability, built_for) is runs
 
@@ -58,7 +59,7 @@ def test_pascal_gpu_with_the_default_torch_gets_the_exact_command() -> None:
     ("capability", "words"),
     [((12, 0), "pip install --force-reinstall torch==2.13.0"), ((3, 5), "CUDA_VISIBLE_DEVICES=-1")],
 )
-def test_newer_and_far_older_gpus_get_other_advice(capability: kernels.Capability, words: str) -> None:
+def test_newer_and_far_older_gpus_get_other_advice(capability: Capability, words: str) -> None:
     error = kernels.find_error("card", capability, CUDA_12_6, "2.13.0+cu126")
     assert words in str(error)
 
@@ -92,7 +93,7 @@ def test_a_card_that_torch_cannot_use_is_found_with_its_cure(
     ],
 )
 def test_old_driver_gets_advice_that_helps(
-    capability: kernels.Capability, torch_cuda: int, driver: bool, build: bool
+    capability: Capability, torch_cuda: int, driver: bool, build: bool
 ) -> None:
     line = kernels.suggest_driver_fix(capability, f"2.13.0+cu{torch_cuda}0", torch_cuda)
     assert ("newer NVIDIA driver" in line, "torch==2.13.0+cu126" in line) == (driver, build)
