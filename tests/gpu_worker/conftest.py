@@ -16,6 +16,7 @@ from gpu_worker.models.registry import load_base_model
 from gpu_worker.models.sd15.family import TINY
 from gpu_worker.training import config
 from gpu_worker.training.config import TrainingConfig
+from tests.support import diffusers_sdxl
 
 
 def parts(base: BaseModel) -> tuple[nn.Module, ...]:
@@ -46,21 +47,33 @@ def loaded_tiny() -> Iterator[BaseModel]:
     torch.set_num_threads(threads)
 
 
+Weights = list[dict[str, torch.Tensor]]
+
+
+def copy_weights(base: BaseModel) -> Weights:
+    """Return a copy of all weights; to compare is faster than to hash."""
+    return [{name: value.clone() for name, value in part.state_dict().items()} for part in parts(base)]
+
+
+def assert_untouched(base: BaseModel, weights: Weights) -> None:
+    """Check that weights and modules are as they were loaded, and no LoRA is left."""
+    assert not has_adapters(base)
+    for part, expected in zip(parts(base), weights, strict=True):
+        found = part.state_dict()
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
 @pytest.fixture(scope="session")
-def tiny_weights(loaded_tiny: BaseModel) -> list[dict[str, torch.Tensor]]:
-    """Return a copy of the weights of the shared base model; to compare is faster than to hash."""
-    return [{name: value.clone() for name, value in part.state_dict().items()} for part in parts(loaded_tiny)]
+def tiny_weights(loaded_tiny: BaseModel) -> Weights:
+    return copy_weights(loaded_tiny)
 
 
 @pytest.fixture
-def tiny(loaded_tiny: BaseModel, tiny_weights: list[dict[str, torch.Tensor]]) -> Iterator[BaseModel]:
-    """Yield the shared base model; check that its weights and modules are as they were loaded."""
+def tiny(loaded_tiny: BaseModel, tiny_weights: Weights) -> Iterator[BaseModel]:
+    """Yield the shared base model; check that it was left as it was loaded."""
     yield loaded_tiny
-    assert not has_adapters(loaded_tiny)
-    for part, weights in zip(parts(loaded_tiny), tiny_weights, strict=True):
-        found = part.state_dict()
-        assert found.keys() == weights.keys()
-        assert all(torch.equal(found[name], value) for name, value in weights.items())
+    assert_untouched(loaded_tiny, tiny_weights)
 
 
 @pytest.fixture(scope="session")
@@ -71,13 +84,22 @@ def loaded_tiny_xl() -> Iterator[BaseModel]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(scope="session")
+def tiny_xl_weights(loaded_tiny_xl: BaseModel) -> Weights:
+    return copy_weights(loaded_tiny_xl)
+
+
 @pytest.fixture
-def tiny_xl(loaded_tiny_xl: BaseModel) -> Iterator[BaseModel]:
-    """Yield the shared small SDXL; check that its weights and modules are as before the test."""
-    before = weights_hash(loaded_tiny_xl)
+def tiny_xl(loaded_tiny_xl: BaseModel, tiny_xl_weights: Weights) -> Iterator[BaseModel]:
+    """Yield the shared small SDXL; check that it was left as it was loaded."""
     yield loaded_tiny_xl
-    assert not has_adapters(loaded_tiny_xl)
-    assert weights_hash(loaded_tiny_xl) == before
+    assert_untouched(loaded_tiny_xl, tiny_xl_weights)
+
+
+@pytest.fixture(scope="session")
+def diffusers_xl() -> BaseModel:
+    """Return the SDXL of diffusers' own tests, in which everything is quick."""
+    return diffusers_sdxl.build_model()
 
 
 @pytest.fixture(scope="session")

@@ -19,9 +19,12 @@ from gpu_worker.lora.layers import Adapter, deactivate_all, read_lora
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.noise import samplers
 from gpu_worker.models.sdxl import tiny as models_tiny_xl
+from gpu_worker.models.sdxl.config import SCHEDULER_CONFIG
+from gpu_worker.models.sdxl.loading import SdxlComponents
 from gpu_worker.protocol import SAMPLERS, DoneEvent, GenerateRequest, TrainRequest
 from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.trainer import train
+from tests.support import diffusers_sdxl
 from tests.support.generated_images import pictures, size_of, use, with_
 
 STEPS = 4
@@ -31,18 +34,14 @@ ASKED = with_(steps=STEPS, negative_prompt="blurry", guidance_scale=4.0)
 @pytest.fixture(scope="module")
 def lora(loaded_tiny_xl: BaseModel, photos: tuple[bytes, ...]) -> bytes:
     """Train a LoRA of the UNet and both text encoders that leaves a mark."""
-    config = TrainingConfig(steps=3, resolution_px=64, rank=4, unet_lr=5e-2, text_encoder_lr=5e-2)
+    config = TrainingConfig(steps=1, resolution_px=64, rank=4, unet_lr=5e-2, text_encoder_lr=5e-2)
     last = list(train(loaded_tiny_xl, TrainRequest(job_id=1, attempt=1, photos=photos[:2]), config))[-1]
     assert isinstance(last, DoneEvent)
     assert last.lora is not None
     return last.lora
 
 
-def make_pipeline(base: BaseModel, sampler: str) -> Any:
-    parts = models_tiny_xl.build_components()
-    scheduler = samplers.create_scheduler(
-        sampler, base.diffusion.scheduler_config, STEPS, (), torch.device("cpu")
-    )
+def make_pipeline(parts: SdxlComponents) -> Any:
     pipeline = StableDiffusionXLPipeline(
         vae=parts.vae,
         text_encoder=parts.text_encoder,
@@ -50,11 +49,20 @@ def make_pipeline(base: BaseModel, sampler: str) -> Any:
         tokenizer=parts.tokenizer,
         tokenizer_2=parts.tokenizer_2,
         unet=parts.unet,
-        scheduler=scheduler,
+        scheduler=make_scheduler(SAMPLERS[0]),
         add_watermarker=False,
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def make_scheduler(sampler: str) -> Any:
+    return samplers.create_scheduler(sampler, SCHEDULER_CONFIG, STEPS, (), torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Any:
+    return make_pipeline(diffusers_sdxl.build_components())
 
 
 def their_latents(pipeline: Any, request: GenerateRequest) -> Tensor:
@@ -83,21 +91,26 @@ def our_latents(base: BaseModel, request: GenerateRequest, adapter: Adapter | No
 
 @pytest.mark.parametrize("guidance_scale", [4.0, 1.0])
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_latents_equal_the_pipelines(tiny_xl: BaseModel, sampler: str, guidance_scale: float) -> None:
+def test_latents_equal_the_pipelines(
+    diffusers_xl: BaseModel, pipeline: Any, sampler: str, guidance_scale: float
+) -> None:
     request = with_(steps=STEPS, negative_prompt="blurry", guidance_scale=guidance_scale, sampler=sampler)
-    theirs = their_latents(make_pipeline(tiny_xl, sampler), request)
-    ours = our_latents(tiny_xl, request)
+    pipeline.scheduler = make_scheduler(sampler)
+    theirs = their_latents(pipeline, request)
+    ours = our_latents(diffusers_xl, request)
     assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * float(theirs.std()))
 
 
-def test_an_empty_negative_prompt_is_zeros_as_in_the_pipeline(tiny_xl: BaseModel) -> None:
+def test_an_empty_negative_prompt_is_zeros_as_in_the_pipeline(diffusers_xl: BaseModel, pipeline: Any) -> None:
     request = with_(steps=STEPS, guidance_scale=4.0, width_px=104, height_px=64)
-    theirs = their_latents(make_pipeline(tiny_xl, SAMPLERS[0]), request)
-    assert torch.allclose(our_latents(tiny_xl, request), theirs, rtol=1e-3, atol=1e-3 * float(theirs.std()))
+    pipeline.scheduler = make_scheduler(SAMPLERS[0])
+    theirs = their_latents(pipeline, request)
+    ours = our_latents(diffusers_xl, request)
+    assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * float(theirs.std()))
 
 
 def test_our_lora_in_the_pipeline_gives_our_latents(tiny_xl: BaseModel, lora: bytes) -> None:
-    pipeline = make_pipeline(tiny_xl, SAMPLERS[0])
+    pipeline = make_pipeline(models_tiny_xl.build_components())
     plain = their_latents(pipeline, ASKED)
     pipeline.load_lora_weights({key: value.float() for key, value in load(lora).items()})
     theirs = their_latents(pipeline, ASKED)
