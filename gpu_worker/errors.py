@@ -33,6 +33,8 @@ class JobProblem(enum.StrEnum):
     IMAGE_NOT_FINITE = "image-not-finite"
     START_IMAGE_DAMAGED = "start-image-damaged"
     UNKNOWN_SAMPLER = "unknown-sampler"
+    SAMPLER_FIXED = "sampler-fixed"
+    NO_GUIDANCE = "no-guidance"
     UNKNOWN_SHAPE = "unknown-shape"
     TOO_MANY_LORAS = "too-many-loras"
     LORA_DAMAGED = "lora-damaged"
@@ -129,6 +131,9 @@ _SENTENCES = {
     "try less strength or guidance.",
     JobProblem.START_IMAGE_DAMAGED: "The picture to start from is damaged.",
     JobProblem.UNKNOWN_SAMPLER: "{name!r} is not a sampler; the samplers are {known}.",
+    JobProblem.SAMPLER_FIXED: "{name!r} cannot be chosen: this base model draws with {known} only.",
+    JobProblem.NO_GUIDANCE: "{model} draws without guidance, so leave out guidance and negative prompt; "
+    "say in the prompt what to show.",
     JobProblem.UNKNOWN_SHAPE: "{name!r} is not a shape; the shapes are {known}.",
     JobProblem.TOO_MANY_LORAS: "One picture takes {limit} LoraCodes at most.",
     JobProblem.LORA_DAMAGED: "This LoRA file is damaged, or is not a safetensors file.",

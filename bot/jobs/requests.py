@@ -100,9 +100,8 @@ class RequestBuilder:
             job_id=job.id,
             attempt=job.attempt,
             prompt=apply_style(prompt, style.prompt) if style is not None else prompt,
-            negative_prompt=", ".join(
-                filter(None, (params.negative, style.negative if style is not None else ""))
-            ),
+            negative_prompt=params.negative,
+            style_negative_prompt=style.negative if style is not None else "",
             seed=params.seed,
             shape=params.shape,
             width_px=params.width_px,

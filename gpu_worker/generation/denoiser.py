@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +18,7 @@ from gpu_worker.lora import layers
 from gpu_worker.lora.layers import Adapter, BatchedAdapters
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.inputs.conditioning import Conditioning
-from gpu_worker.models.noise import samplers
+from gpu_worker.models.noise.process import Scheduler
 
 #: Most pictures in a batch. With guidance it has twice as many rows, which is what a 6 GB card can hold.
 MAX_BATCH_SIZE = 4
@@ -36,7 +35,7 @@ class DenoisingImage:
     conditioning: Conditioning  #: one row; with guidance two, that of the negative prompt first
     guidance_scale: float
     adapter: Adapter | None
-    scheduler: Any
+    scheduler: Scheduler
     latents: Tensor  #: (1, channels, h, w), fp32
     generator: torch.Generator  #: for the noise that some samplers add in a step; on the CPU
     is_full_precision: bool = False  #: after NaN: fp32, whatever the base model has
@@ -46,7 +45,7 @@ class DenoisingImage:
     @property
     def total_steps(self) -> int:
         """Number of denoising steps."""
-        return len(self.scheduler.timesteps) - self._begin_index
+        return len(self.scheduler.timesteps)
 
     @property
     def is_done(self) -> bool:
@@ -56,47 +55,12 @@ class DenoisingImage:
     @property
     def timestep(self) -> Tensor:
         """The timestep of the next denoising step, shape ()."""
-        timestep: Tensor = self.scheduler.timesteps[self._begin_index + self.steps_done]
-        return timestep
+        return self.scheduler.timesteps[self.steps_done]
 
     @property
     def batch_key(self) -> tuple[object, ...]:
         """What pictures must have in common to share a batch: precision, latents and conditioning."""
         return (*self.latents.shape[1:], self.conditioning.batch_key, self.is_full_precision)
-
-    @property
-    def _begin_index(self) -> int:
-        return self.scheduler.begin_index or 0
-
-
-def start_from_noise(
-    base: BaseModel,
-    sampler_name: str,
-    steps: int,
-    noise: Tensor,
-    img2img_init: tuple[Tensor, float] | None = None,
-) -> tuple[Any, Tensor]:
-    """Return a scheduler with its timesteps set, and the latents before the first step.
-
-    `noise` has the latents' shape, a standard deviation of 1, and lies on the CPU. `img2img_init` are the
-    latents of an initial image and the denoising strength.
-    """
-    scheduler = samplers.create_scheduler(
-        sampler_name,
-        base.diffusion.scheduler_config,
-        steps,
-        base.family.sampling.fast_timesteps,
-        base.device,
-    )
-    if img2img_init is None:
-        latents = noise.to(base.device) * scheduler.init_noise_sigma
-    else:
-        init_latents, denoising_strength = img2img_init
-        begin_index = min(steps - 1, steps - round(steps * denoising_strength))
-        scheduler.set_begin_index(begin_index)
-        timestep = scheduler.timesteps[begin_index : begin_index + 1]
-        latents = scheduler.add_noise(init_latents.to(base.device), noise.to(base.device), timestep)
-    return scheduler, latents
 
 
 @dataclass
@@ -189,7 +153,7 @@ def _denoise_batch(base: BaseModel, images: Sequence[DenoisingImage], is_sequent
     model_pred = _predict(base, latent_model_input, timesteps, conditioning, is_sequential)
     image_preds = torch.split(model_pred, [len(image.conditioning) for image in images])
     for image, model_input, image_pred in zip(images, model_inputs, image_preds, strict=True):
-        _apply_prediction(base, image, model_input, image_pred)
+        _apply_prediction(image, model_input, image_pred)
 
 
 def _predict(
@@ -201,14 +165,13 @@ def _predict(
     return torch.cat([base.predict(*row) for row in rows])
 
 
-def _apply_prediction(
-    base: BaseModel, image: DenoisingImage, model_input: Tensor, model_pred: Tensor
-) -> None:
+def _apply_prediction(image: DenoisingImage, model_input: Tensor, model_pred: Tensor) -> None:
     if len(model_pred) == 2:
         pred_uncond, pred_text = model_pred.chunk(2)
         model_pred = pred_uncond + image.guidance_scale * (pred_text - pred_uncond)
-    image.pred_original_sample = base.diffusion.predict_original(model_input, model_pred, image.timestep)
-    image.latents = samplers.step(image.scheduler, model_pred, image.timestep, image.latents, image.generator)
+    scheduler, timestep = image.scheduler, image.timestep
+    image.pred_original_sample = scheduler.predict_original(model_input, model_pred, timestep)
+    image.latents = scheduler.step(model_pred, timestep, image.latents, image.generator)
     image.steps_done += 1
 
 

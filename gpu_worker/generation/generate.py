@@ -18,7 +18,7 @@ from torch import Tensor
 from gpu_worker.device import memory_modes, placement
 from gpu_worker.device.memory_modes import ComputeError, NotFinite, OutOfMemory
 from gpu_worker.errors import BadInput, JobProblem
-from gpu_worker.generation import denoiser, image_file
+from gpu_worker.generation import image_file
 from gpu_worker.generation.denoiser import BatchedDenoiser, BatchSizeTuner, DenoisingImage
 from gpu_worker.generation.identity import IdentityEncoder
 from gpu_worker.generation.image_file import Recipe, RecipeLora
@@ -243,8 +243,8 @@ def create_image(
             latent_shape, generator=torch.Generator().manual_seed(recipe.variation_seed)
         )
         noise = _slerp(noise, variation_noise, recipe.variation_strength)
-    scheduler, latents = denoiser.start_from_noise(
-        base, recipe.sampler.lower(), recipe.steps, noise, img2img_init
+    scheduler, latents = base.noise_process.start(
+        recipe.sampler, recipe.steps, noise, base.device, img2img_init
     )
     return DenoisingImage(
         conditioning=conditioning,

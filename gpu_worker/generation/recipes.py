@@ -12,7 +12,6 @@ from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.generation.image_file import Recipe
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.inputs.pixels import Size
-from gpu_worker.models.noise import samplers
 from gpu_worker.protocol import GenerateRequest
 
 SIDES_PX = range(64, 2048 + 1, 8)
@@ -30,17 +29,23 @@ def resolve_recipes(base: BaseModel, request: GenerateRequest) -> list[Recipe]:
     """Return the recipe of each picture, with defaults filled in; BadInput if it cannot be drawn."""
     _validate(request)
     defaults = base.family.sampling
+    if not defaults.has_guidance and (request.negative_prompt or (request.guidance_scale or 1.0) != 1.0):
+        raise BadInput(JobProblem.NO_GUIDANCE, model=base.family.title)
+    negative_prompts = (
+        request.negative_prompt,
+        request.style_negative_prompt if defaults.has_guidance else "",
+    )
     width_px, height_px = _resolve_size_px(base, request)
     default_steps = defaults.fast_steps if request.is_fast else defaults.steps
     first_recipe = Recipe(
         prompt=request.prompt,
-        negative_prompt=request.negative_prompt,
+        negative_prompt=", ".join(filter(None, negative_prompts)),
         seed=secrets.randbelow(_RANDOM_SEEDS) if request.seed is None else request.seed,
         width_px=width_px,
         height_px=height_px,
         steps=default_steps if request.steps is None else request.steps,
         guidance_scale=defaults.guidance_scale if request.guidance_scale is None else request.guidance_scale,
-        sampler=samplers.choose_display_name(request.sampler, request.is_fast, bool(defaults.fast_timesteps)),
+        sampler=base.noise_process.choose_sampler(request.sampler, request.is_fast),
         model=base.name,
         variation_strength=request.variation_strength,
         variation_seed=request.variation_seed,

@@ -22,7 +22,7 @@ from gpu_worker.models.inputs import latents as model_latents
 from gpu_worker.models.inputs.conditioning import Conditioning, ImageSize
 from gpu_worker.models.inputs.latents import LatentDistribution
 from gpu_worker.models.lora_hooks import LoraHooks, LoraTarget, Reach, find_targets, list_other_names
-from gpu_worker.models.noise.diffusion import Diffusion
+from gpu_worker.models.noise.process import NoiseProcess
 from gpu_worker.models.sources.vae import VaeSource
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class BaseModel(ABC):
         name: str,
         family: ModelFamily,
         components: Mapping[str, Any],
-        diffusion: Diffusion,
+        noise_process: NoiseProcess,
         device_config: DeviceConfig,
         other_vae: VaeSource | None = None,
     ) -> None:
@@ -52,7 +52,7 @@ class BaseModel(ABC):
         """
         self.name, self.family, self.components = name, family, components
         self.other_vae = other_vae
-        self.diffusion, self.device_config = diffusion, device_config
+        self.noise_process, self.device_config = noise_process, device_config
         self.memory_mode = MemoryMode(device_config.dtype)
         self.lora_hooks = LoraHooks()
         self.targets_by_name: dict[str, LoraTarget] = {}

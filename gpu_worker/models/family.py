@@ -91,6 +91,8 @@ class SamplingConfig:
     fast_timesteps: tuple[int, ...] = ()
     #: Classifier-free guidance scale; AUTOMATIC1111's default.
     guidance_scale: float = 7.0
+    #: Whether guidance and negative prompts have an effect; a distilled model has none.
+    has_guidance: bool = True
     #: Factor by which the finished picture is enlarged.
     upscale_factor: int = 1
 

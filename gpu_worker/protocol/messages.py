@@ -12,7 +12,7 @@ import msgspec
 
 from gpu_worker.errors import JobProblem
 
-VERSION = 10
+VERSION = 11
 #: Width and height of a named shape, as factors of the base model's native side.
 SHAPES = {"square": (1.0, 1.0), "portrait": (1.0, 1.5), "landscape": (1.5, 1.0)}
 #: Base models that come with LoraCode, for demo and tests.
@@ -81,6 +81,7 @@ class GenerateRequest(ProtocolMessage, frozen=True):
     attempt: int
     prompt: str
     negative_prompt: str = ""
+    style_negative_prompt: str = ""  #: follows it; left out where the base model takes none
     seed: int | None = None  #: of the first picture; each next picture has the next seed
     shape: str = ""  #: a name from `SHAPES`, for pictures of the native size
     width_px: int | None = None  #: of the finished picture; overrides `shape`

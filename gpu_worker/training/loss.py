@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gpu_worker.models.noise.diffusion import Diffusion
+from gpu_worker.models.noise.process import NoiseProcess
 from gpu_worker.training.config import TrainingConfig
 
 
 def sample_noise(
-    shape: tuple[int, ...], config: TrainingConfig, diffusion: Diffusion, generator: torch.Generator
+    shape: tuple[int, ...], config: TrainingConfig, process: NoiseProcess, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Return noise of a shape (batch, channels, h, w), and timesteps (batch,).
 
@@ -23,7 +23,7 @@ def sample_noise(
         noise = noise + config.noise_offset * torch.randn(*shape[:2], 1, 1, generator=generator)
     if config.multires_noise_iterations:
         noise = _add_multires_noise(noise, config, generator)
-    return noise, diffusion.sample_timesteps(shape[0], generator)
+    return noise, process.sample_timesteps(shape, generator)
 
 
 def _add_multires_noise(noise: Tensor, config: TrainingConfig, generator: torch.Generator) -> Tensor:
@@ -42,12 +42,12 @@ def _add_multires_noise(noise: Tensor, config: TrainingConfig, generator: torch.
     return noise / noise.std()
 
 
-class DiffusionLoss:
+class DenoisingLoss:
     """Mean squared error of the prediction, weighted by mask, image and timestep."""
 
-    def __init__(self, diffusion: Diffusion, config: TrainingConfig, device: torch.device) -> None:
+    def __init__(self, process: NoiseProcess, config: TrainingConfig, device: torch.device) -> None:
         gamma = config.min_snr_gamma
-        self._timestep_weights = None if gamma is None else diffusion.compute_snr_weights(gamma, device)
+        self._timestep_weights = None if gamma is None else process.compute_snr_weights(gamma, device)
 
     def __call__(
         self,

@@ -62,8 +62,9 @@ def _describe_model_spec(
         "modelspec.resolution": f"{config.resolution_px}x{config.resolution_px}",
         # Local time without a zone, as sd-scripts has it.
         "modelspec.date": time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(record.finished_at)),
-        "modelspec.prediction_type": "v" if base.diffusion.is_velocity else "epsilon",
     }
+    if base.noise_process.prediction_type is not None:
+        model_spec["modelspec.prediction_type"] = base.noise_process.prediction_type
     if config.clip_skip is not None:
         model_spec["modelspec.encoder_layer"] = config.clip_skip
     return model_spec

@@ -14,7 +14,7 @@ from gpu_worker.training.checkpoint import TrainingState
 from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.data import BatchSampler, TrainingImage
 from gpu_worker.training.latents import EncodedSample
-from gpu_worker.training.loss import DiffusionLoss, sample_noise
+from gpu_worker.training.loss import DenoisingLoss, sample_noise
 from gpu_worker.training.preservation import CaptionEncoder, ModelInput, PriorPreservation
 
 
@@ -34,7 +34,7 @@ class TrainStep:
 
     def __init__(self, base: BaseModel, config: TrainingConfig, dataset: SampleDataset) -> None:
         self._base, self._config, self._dataset = base, config, dataset
-        self._loss_fn = DiffusionLoss(base.diffusion, config, base.device)
+        self._loss_fn = DenoisingLoss(base.noise_process, config, base.device)
         self._batch_sampler = BatchSampler(dataset.images, config.batch_size, config.seed)
         self._caption_encoder = CaptionEncoder(base, config, dataset.images)
         self._preservation = PriorPreservation(base, config, self._caption_encoder)
@@ -76,9 +76,9 @@ class TrainStep:
         latents = _stack_latents(batch, flips)
         noise, timesteps = self._sample_noise(state, latents)
         latents = self._to_device(latents)
-        diffusion = self._base.diffusion
-        noisy_latents = diffusion.add_noise(latents, noise, timesteps).to(self._base.dtype)
-        target = diffusion.compute_target(latents, noise, timesteps)
+        noise_process = self._base.noise_process
+        noisy_latents = noise_process.add_noise(latents, noise, timesteps).to(self._base.dtype)
+        target = noise_process.compute_target(latents, noise, timesteps)
         masks, loss_weights = self._stack_masks(batch, flips), self._build_loss_weights(batch)
         sizes = tuple(
             sample.size.flipped() if is_flipped else sample.size
@@ -101,7 +101,7 @@ class TrainStep:
     def _sample_noise(self, state: TrainingState, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Draw noise and timesteps of a batch, and a seed for LoRA dropout; return both on the device."""
         noise, timesteps = sample_noise(
-            tuple(latents.shape), self._config, self._base.diffusion, state.generator
+            tuple(latents.shape), self._config, self._base.noise_process, state.generator
         )
         if state.adapter.has_dropout:
             state.adapter.seed_dropout(int(torch.randint(2**31, (), generator=state.generator)))

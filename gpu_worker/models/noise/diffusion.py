@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
+from gpu_worker.models.noise import samplers
+from gpu_worker.models.noise.process import Img2ImgInit, find_begin_index
+
 
 class Diffusion:
-    """How noise is added while training, what is learnt, and what a prediction says of the picture."""
+    """The noise of Stable Diffusion and its kin."""
 
-    def __init__(self, scheduler_config: Mapping[str, Any]) -> None:
+    def __init__(self, scheduler_config: Mapping[str, Any], fast_timesteps: Sequence[int] = ()) -> None:
+        """Take the configuration that the model was trained with, and timesteps fitted to fast pictures."""
         self.scheduler_config = dict(scheduler_config)
+        self._fast_timesteps = tuple(fast_timesteps)
         self._scheduler: Any = DDPMScheduler.from_config(self.scheduler_config)
 
     @property
@@ -23,9 +28,14 @@ class Diffusion:
         """Whether the model predicts the velocity, not the noise."""
         return bool(self._scheduler.config.prediction_type == "v_prediction")
 
-    def sample_timesteps(self, count: int, generator: torch.Generator) -> Tensor:
-        """Return the timesteps of a batch, (count,), each equally likely."""
-        return torch.randint(0, self._scheduler.config.num_train_timesteps, (count,), generator=generator)
+    @property
+    def prediction_type(self) -> str:
+        """What the model predicts, as LoRA files say it."""
+        return "v" if self.is_velocity else "epsilon"
+
+    def sample_timesteps(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Return the timesteps of a batch, (batch,), each equally likely."""
+        return torch.randint(0, self._scheduler.config.num_train_timesteps, (shape[0],), generator=generator)
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """Return latents with as much noise as each one's timestep has."""
@@ -50,9 +60,62 @@ class Diffusion:
         weights: Tensor = snr.clamp(max=gamma) / (snr + 1 if self.is_velocity else snr)
         return weights
 
+    def choose_sampler(self, name: str, is_fast: bool) -> str:
+        """Return the sampler's name for a recipe; BadInput if it is unknown."""
+        return samplers.choose_display_name(name, is_fast, bool(self._fast_timesteps))
+
+    def start(
+        self,
+        sampler: str,
+        steps: int,
+        noise: Tensor,
+        device: torch.device,
+        img2img_init: Img2ImgInit | None = None,
+    ) -> tuple[DiffusionScheduler, Tensor]:
+        """Return the scheduler of a picture, and its latents before the first step."""
+        scheduler = samplers.create_scheduler(
+            sampler.lower(), self.scheduler_config, steps, self._fast_timesteps, device
+        )
+        if img2img_init is None:
+            latents = noise.to(device) * scheduler.init_noise_sigma
+        else:
+            begin_index = find_begin_index(steps, img2img_init)
+            scheduler.set_begin_index(begin_index)
+            timestep = scheduler.timesteps[begin_index : begin_index + 1]
+            latents = scheduler.add_noise(img2img_init[0].to(device), noise.to(device), timestep)
+        return DiffusionScheduler(self, scheduler), latents
+
     def predict_original(self, model_input: Tensor, model_pred: Tensor, timestep: Tensor) -> Tensor:
         """Return the predicted final latents (Song et al. 2021, eq. 12; velocity: Salimans and Ho 2022)."""
         alpha_prod_t = float(self._scheduler.alphas_cumprod[int(timestep)])
         if self.is_velocity:
             return model_input * math.sqrt(alpha_prod_t) - model_pred * math.sqrt(1 - alpha_prod_t)
         return (model_input - model_pred * math.sqrt(1 - alpha_prod_t)) / math.sqrt(alpha_prod_t)
+
+
+class DiffusionScheduler:
+    """The denoising steps of one picture, by a sampler of diffusers."""
+
+    def __init__(self, diffusion: Diffusion, scheduler: Any) -> None:
+        self._diffusion, self._scheduler = diffusion, scheduler
+
+    @property
+    def timesteps(self) -> Tensor:
+        """The timesteps of the steps to take."""
+        timesteps: Tensor = self._scheduler.timesteps[self._scheduler.begin_index or 0 :]
+        return timesteps
+
+    def scale_model_input(self, latents: Tensor, timestep: Tensor) -> Tensor:
+        """Return the latents as the model takes them."""
+        model_input: Tensor = self._scheduler.scale_model_input(latents, timestep)
+        return model_input
+
+    def step(
+        self, model_pred: Tensor, timestep: Tensor, latents: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Return the latents after a step."""
+        return samplers.step(self._scheduler, model_pred, timestep, latents, generator)
+
+    def predict_original(self, model_input: Tensor, model_pred: Tensor, timestep: Tensor) -> Tensor:
+        """Return the final latents that a prediction leads to."""
+        return self._diffusion.predict_original(model_input, model_pred, timestep)

@@ -37,7 +37,7 @@ class Sd15Model(BaseModel):
         self._text_encoder = parts.text_encoder
         self._encoder = ClipEncoder(parts.text_encoder, parts.tokenizer)
         components = {"unet": parts.unet, "vae": parts.vae, "text_encoder": parts.text_encoder}
-        diffusion = Diffusion(parts.scheduler_config)
+        diffusion = Diffusion(parts.scheduler_config, family.sampling.fast_timesteps)
         super().__init__(name, family, components, diffusion, device_config, other_vae)
 
     @property

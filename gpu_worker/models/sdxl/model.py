@@ -40,7 +40,7 @@ class SdxlModel(BaseModel):
             ClipEncoder(parts.text_encoder, parts.tokenizer, uses_penultimate=True),
             ClipEncoder(parts.text_encoder_2, parts.tokenizer_2, uses_penultimate=True),
         )
-        diffusion = Diffusion(parts.scheduler_config)
+        diffusion = Diffusion(parts.scheduler_config, family.sampling.fast_timesteps)
         super().__init__(name, family, parts.modules, diffusion, device_config, other_vae)
 
     @property

@@ -51,7 +51,7 @@ async def test_a_style_goes_around_the_final_prompt_and_adds_what_to_avoid(room:
     oil = load_styles().resolve("oil")
     request = await request_for(room, code, "on the moon --style oil --no rain --strength 0.5 --sampler lcm")
     assert request.prompt == oil.prompt.replace("{prompt}", "sks person, on the moon")
-    assert request.negative_prompt == f"rain, {oil.negative}"
+    assert (request.negative_prompt, request.style_negative_prompt) == ("rain", oil.negative)
     assert request.loras[0].strength == 0.5
     assert request.sampler == "lcm"
 

@@ -51,7 +51,7 @@ def test_a_fast_picture_is_that_of_diffusers_on_the_same_timesteps(tiny: BaseMod
         unet=copy.deepcopy(tiny.components["unet"]),
         text_encoder=copy.deepcopy(tiny.components["text_encoder"]),
         tokenizer=tiny.tokenizer,
-        scheduler=DPMSolverMultistepScheduler.from_config(tiny.diffusion.scheduler_config),
+        scheduler=DPMSolverMultistepScheduler.from_config(tiny.noise_process.scheduler_config),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,

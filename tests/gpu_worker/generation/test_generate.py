@@ -120,7 +120,7 @@ def test_diffusers_draws_the_same_picture_from_the_same_file(tiny: BaseModel, lo
         text_encoder=copy.deepcopy(tiny.components["text_encoder"]),
         tokenizer=tiny.tokenizer,
         scheduler=DPMSolverMultistepScheduler.from_config(
-            tiny.diffusion.scheduler_config, use_karras_sigmas=True
+            tiny.noise_process.scheduler_config, use_karras_sigmas=True
         ),
         safety_checker=None,
         feature_extractor=None,

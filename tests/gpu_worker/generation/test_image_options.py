@@ -19,7 +19,6 @@ from gpu_worker.lora.cache import merge_loras
 from gpu_worker.lora.layers import Adapter
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.inputs.conditioning import Conditioning
-from gpu_worker.models.noise import samplers
 from gpu_worker.models.registry import load_base_model
 from gpu_worker.protocol import SAMPLERS, DoneEvent, InitImage, PreviewEvent, ProgressEvent, WorkerEvent
 from tests.gpu_worker.conftest import weights_hash
@@ -64,9 +63,7 @@ def test_every_sampler_takes_every_allowed_number_of_steps(tiny: BaseModel, samp
         assert image.total_steps == steps
         while not image.is_done:
             guess = torch.randn(image.latents.shape, generator=image.generator)
-            image.latents = samplers.step(
-                image.scheduler, guess, image.timestep, image.latents, image.generator
-            )
+            image.latents = image.scheduler.step(guess, image.timestep, image.latents, image.generator)
             image.steps_done += 1
         assert image.latents.isfinite().all()
         assert image.latents.std() > 0.1
@@ -178,7 +175,7 @@ def test_diffusers_draws_the_same_picture_from_an_earlier_one(tiny: BaseModel) -
         text_encoder=copy.deepcopy(tiny.components["text_encoder"]),
         tokenizer=tiny.tokenizer,
         scheduler=DPMSolverMultistepScheduler.from_config(
-            tiny.diffusion.scheduler_config, use_karras_sigmas=True
+            tiny.noise_process.scheduler_config, use_karras_sigmas=True
         ),
         safety_checker=None,
         feature_extractor=None,

@@ -28,7 +28,7 @@ def save_folder(base: BaseModel, folder: Path) -> Path:
     ):
         part.save_pretrained(folder / name)
     base.tokenizer.save_pretrained(folder / "tokenizer")
-    PNDMScheduler(**base.diffusion.scheduler_config).save_pretrained(folder / "scheduler")
+    PNDMScheduler(**base.noise_process.scheduler_config).save_pretrained(folder / "scheduler")
     return folder
 
 

@@ -169,7 +169,7 @@ def save_folder(base: BaseModel, folder: Path) -> Path:
         module.save_pretrained(folder / name)
     parts.tokenizer.save_pretrained(folder / "tokenizer")
     parts.tokenizer_2.save_pretrained(folder / "tokenizer_2")
-    DDPMScheduler(**base.diffusion.scheduler_config).save_pretrained(folder / "scheduler")
+    DDPMScheduler(**base.noise_process.scheduler_config).save_pretrained(folder / "scheduler")
     return folder
 
 
