@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gpu_worker.device import memory_limit
 from gpu_worker.kohya.external import workspace
+from gpu_worker.models.sources.acceleration_recipes import AccelerationSetting
 from gpu_worker.protocol import WorkerHealth
 from gpu_worker.serve.loop import Engine, serve
 from gpu_worker.serve.scheduler import GENERATE_SHARE
@@ -25,6 +26,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="gpu_worker", description=__doc__)
     parser.add_argument("--base-model", default="", help="hub id, folder, .safetensors file, drawn or tiny")
     parser.add_argument("--base-vae", default="", help="hub id, folder or .safetensors file")
+    parser.add_argument("--accelerate", default="", help="hyper-sd, lcm, .safetensors file or hub id")
+    parser.add_argument("--accelerate-recipe", default="", help="sampler/steps/guidance, such as lcm/8/1")
+    parser.add_argument("--accelerate-non-commercial", action="store_true", help="allow such licences")
     parser.add_argument("--train-steps", type=int, default=None, help="steps of a training")
     parser.add_argument(
         "--generate-share",
@@ -53,7 +57,13 @@ def main() -> int:
     def create_engine() -> Engine:
         from gpu_worker.serve.engine import TorchEngine  # seconds to import: after ReadyMessage is sent
 
-        return TorchEngine(args.base_model, args.train_steps, _create_sd_scripts_trainer(args), args.base_vae)
+        return TorchEngine(
+            args.base_model,
+            args.train_steps,
+            _create_sd_scripts_trainer(args),
+            args.base_vae,
+            AccelerationSetting(args.accelerate, args.accelerate_recipe, args.accelerate_non_commercial),
+        )
 
     health = WorkerHealth(
         device="starting", base_model=args.base_model, base_model_loaded=False, process_memory_bytes=0

@@ -28,6 +28,7 @@ from gpu_worker.device.inspect import (
 )
 from gpu_worker.device.memory_profile import SD15_MEMORY, MemoryProfile
 from gpu_worker.models.family import ModelFamily
+from gpu_worker.models.sources.acceleration_recipes import NO_ACCELERATION, AccelerationSetting
 
 #: Bytes of a number in half precision.
 _HALF_BYTES = 2
@@ -90,7 +91,25 @@ def _read_memory_bytes() -> tuple[int, int]:
     return total, min(free, total)
 
 
-def diagnose_all(base_model: str, base_vae: str = "") -> Iterator[WorkerDiagnosis]:
+def diagnose_acceleration(setting: AccelerationSetting, family: ModelFamily) -> WorkerDiagnosis:
+    """Diagnose whether the LoRA for fast pictures can be used, and name its licence."""
+    from gpu_worker.models.sources.acceleration import AccelerationError, inspect_acceleration
+
+    try:
+        found, licence = inspect_acceleration(setting, family)
+    except AccelerationError as error:
+        return WorkerDiagnosis(
+            "acceleration", "warn", str(error), "Pictures are drawn without it. Correct ACCELERATE."
+        )
+    if not licence:
+        advice = "Its licence is not known: read it where the LoRA is from."
+        return WorkerDiagnosis("acceleration", "warn", found, advice)
+    return WorkerDiagnosis("acceleration", "ok", f"{found}; {licence}")
+
+
+def diagnose_all(
+    base_model: str, base_vae: str = "", acceleration: AccelerationSetting = NO_ACCELERATION
+) -> Iterator[WorkerDiagnosis]:
     """Return all diagnoses."""
     torch_info, reason = inspect_torch()
     yield diagnose_torch(torch_info, reason)
@@ -111,6 +130,8 @@ def diagnose_all(base_model: str, base_vae: str = "") -> Iterator[WorkerDiagnosi
         yield WorkerDiagnosis("base model", *files.inspect_model(name, needs_vae=not base_vae))
         if base_vae:
             yield WorkerDiagnosis("VAE", *files.inspect_vae(base_vae, name))
+        if acceleration.name and family:
+            yield diagnose_acceleration(acceleration, family)
 
 
 def main() -> int:
@@ -118,11 +139,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="gpu_worker.doctor", description=__doc__)
     parser.add_argument("--base-model", default="")
     parser.add_argument("--base-vae", default="")
+    parser.add_argument("--accelerate", default="")
+    parser.add_argument("--accelerate-recipe", default="")
+    parser.add_argument("--accelerate-non-commercial", action="store_true")
     options = parser.parse_args()
+    acceleration = AccelerationSetting(
+        options.accelerate, options.accelerate_recipe, options.accelerate_non_commercial
+    )
     output = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no part of the answer
     with output:
-        json.dump([asdict(each) for each in diagnose_all(options.base_model, options.base_vae)], output)
+        diagnoses = diagnose_all(options.base_model, options.base_vae, acceleration)
+        json.dump([asdict(each) for each in diagnoses], output)
     return 0
 
 

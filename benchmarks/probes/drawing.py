@@ -14,6 +14,7 @@ from diffusers import StableDiffusionPipeline
 from benchmarks.measure import gaps, peak_bytes
 from benchmarks.probes.task import DTYPES, parse_arguments, random_lora
 from gpu_worker.generation import denoiser, generate
+from gpu_worker.generation.prompts import encode_recipe_prompts
 from gpu_worker.generation.recipes import resolve_recipes
 from gpu_worker.lora.layers import Adapter
 from gpu_worker.lora.weights import LoraWeights
@@ -84,9 +85,7 @@ def time_our_steps(base: BaseModel, adapter: Adapter | None, side_px: int, steps
         job_id=1, attempt=1, prompt=PROMPT, seed=1, width_px=side_px, height_px=side_px, steps=steps + 1
     )
     recipe = resolve_recipes(base, request)[0]
-    image = generate.create_image(
-        base, recipe, adapter, generate.encode_recipe_prompts(base, recipe, adapter)
-    )
+    image = generate.create_image(base, recipe, adapter, encode_recipe_prompts(base, recipe, adapter))
     ends = []
     while not image.is_done:
         denoiser.denoise_step(base, [image])

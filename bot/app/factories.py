@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from bot.app.settings import Settings
+from bot.app.worker_command import make_worker_command
 from bot.chats.console import CONSOLE_IDENTITY
 from bot.chats.telegram import Webhook
 from bot.core.accounts import AccessRules, Platform
@@ -148,18 +148,3 @@ def make_backend(settings: Settings, environ: Mapping[str, str]) -> GpuBackend:
         )
         for number, card_id in enumerate(card_ids[: settings.workers], start=1)
     )
-
-
-def make_worker_command(settings: Settings) -> list[str]:
-    """Return the command line of the local worker process."""
-    command = [sys.executable, "-m", "gpu_worker", "--base-model", settings.base_model]
-    if settings.base_vae:
-        command += ["--base-vae", settings.base_vae]
-    command += ["--generate-share", str(settings.generate_share)]
-    if settings.train_steps is not None:
-        command += ["--train-steps", str(settings.train_steps)]
-    if settings.trainer == "sd-scripts":
-        command += ["--trainer", settings.trainer, "--sd-scripts-dir", str(settings.sd_scripts_dir)]
-        if settings.sd_scripts_python is not None:
-            command += ["--sd-scripts-python", str(settings.sd_scripts_python)]
-    return command

@@ -13,6 +13,9 @@ from bot.core.accounts import PLATFORM_PATTERN, Identity, Platform, Quota, Role
 from bot.core.addresses import ListenAddress
 from bot.media.moderation.policy import ContentPolicy, parse_policy
 
+#: As the worker reads it: 1 to 50 steps, guidance of 1 to 30.
+_RECIPE = re.compile(r"(lcm|ddim trailing)/([1-9]|[1-4]\d|50)/([1-9]|[12]\d|30)(\.\d+)?")
+
 
 def parse_address(text: str) -> ListenAddress:
     """Return the address in `127.0.0.1:9464` or `[::1]:9464`. Raise ValueError."""
@@ -39,6 +42,27 @@ def parse_identity(text: str) -> Identity:
     return Identity(Platform(match[1]), match[2])
 
 
+def check_api_url(url: str) -> str:
+    """Return a URL without the slashes at its end. Raise ValueError."""
+    if not re.match(r"https?://[^/\s]+", url):
+        raise ValueError("expected a URL that begins with http:// or https://")
+    return url.rstrip("/")
+
+
+def check_model_name(name: str) -> str:
+    """Return the name of a model. Raise ValueError where it is a pickle."""
+    if name.lower().endswith((".ckpt", ".pt", ".pth", ".bin", ".pkl")):
+        raise ValueError("pickled weights can run code, so they are refused; use a .safetensors file")
+    return name
+
+
+def check_sampling_recipe(text: str) -> str:
+    """Return sampler, steps and guidance, as in `lcm/8/1`. Raise ValueError."""
+    if text and not _RECIPE.fullmatch(text.lower()):
+        raise ValueError("expected sampler/steps/guidance, such as lcm/8/1 or ddim trailing/8/5")
+    return text
+
+
 def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
@@ -48,6 +72,9 @@ def _parsed_by(parse: Callable[[str], Any]) -> BeforeValidator:
     return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
 
 
+ApiUrl = Annotated[str, AfterValidator(check_api_url)]
+ModelName = Annotated[str, AfterValidator(check_model_name)]
+SamplingRecipe = Annotated[str, AfterValidator(check_sampling_recipe)]
 Address = Annotated[ListenAddress, _parsed_by(parse_address)]
 Identities = Annotated[
     frozenset[Identity], _parsed_by(lambda text: frozenset(parse_identity(part) for part in _split(text)))

@@ -402,6 +402,7 @@ recipe-sampler = Sampler
 recipe-redrawn = Denoising
 recipe-variation-seed = Variation seed
 recipe-variation = Variation
+recipe-acceleration = Acceleration
 recipe-model = Model
 recipe-strength = Strength: { $strength }
 recipe-lora = LoRA: { $lora }

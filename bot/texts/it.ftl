@@ -401,6 +401,7 @@ recipe-sampler = Campionatore
 recipe-redrawn = Riduzione del rumore
 recipe-variation-seed = Seme della variazione
 recipe-variation = Variazione
+recipe-acceleration = Accelerazione
 recipe-model = Modello
 recipe-strength = Forza: { $strength }
 recipe-lora = LoRA: { $lora }

@@ -30,6 +30,7 @@ _SHOWN_SETTINGS = (
     ("Denoising strength", "recipe-redrawn"),
     ("Variation seed", "recipe-variation-seed"),
     ("Variation seed strength", "recipe-variation"),
+    ("Acceleration", "recipe-acceleration"),
     ("Model", "recipe-model"),
 )
 

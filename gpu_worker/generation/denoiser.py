@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gpu_worker.lora import layers
-from gpu_worker.lora.layers import Adapter, BatchedAdapters
+from gpu_worker.lora.layers import AnyAdapter, BatchedAdapters
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.inputs.conditioning import Conditioning
 from gpu_worker.models.noise.process import Scheduler
@@ -34,7 +34,7 @@ class DenoisingImage:
 
     conditioning: Conditioning  #: one row; with guidance two, that of the negative prompt first
     guidance_scale: float
-    adapter: Adapter | None
+    adapter: AnyAdapter | None
     scheduler: Scheduler
     latents: Tensor  #: (1, channels, h, w), fp32
     generator: torch.Generator  #: for the noise that some samplers add in a step; on the CPU

@@ -23,12 +23,14 @@ from gpu_worker.generation.denoiser import BatchedDenoiser, BatchSizeTuner, Deno
 from gpu_worker.generation.identity import IdentityEncoder
 from gpu_worker.generation.image_file import Recipe, RecipeLora
 from gpu_worker.generation.preview import LatentPreviewer
+from gpu_worker.generation.prompts import PromptCache
 from gpu_worker.generation.recipes import render_size_px, resolve_recipes
 from gpu_worker.lora import layers
+from gpu_worker.lora.acceleration import Acceleration
 from gpu_worker.lora.cache import AdapterCache
-from gpu_worker.lora.layers import Adapter
+from gpu_worker.lora.layers import AnyAdapter
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.inputs.conditioning import Conditioning, ImageSize
+from gpu_worker.models.inputs.conditioning import Conditioning
 from gpu_worker.models.inputs.pixels import to_pixels
 from gpu_worker.protocol import (
     DoneEvent,
@@ -46,12 +48,30 @@ _MIN_SINE = 1e-3
 class GenerationContext:
     """What is kept between requests on one base model: adapters, denoiser, preview and identity models."""
 
-    def __init__(self, base: BaseModel, tuner: BatchSizeTuner | None = None) -> None:
-        self.base = base
+    def __init__(
+        self, base: BaseModel, tuner: BatchSizeTuner | None = None, acceleration: Acceleration | None = None
+    ) -> None:
+        self.base, self.acceleration = base, acceleration
         self.adapter_cache = AdapterCache()
+        self.prompt_cache = PromptCache()
         self.identity_encoder = IdentityEncoder(base)
         self.denoiser = BatchedDenoiser(base, tuner)
         self._previewer: LatentPreviewer | None = None
+
+    def encode(self, request: GenerateRequest, recipe: Recipe) -> tuple[AnyAdapter | None, Conditioning]:
+        """Return the adapter of a recipe's LoRAs, and its prompts as that one has them encoded."""
+        adapter: AnyAdapter | None
+        adapter, _ = self.adapter_cache.get(self.base, request.loras)
+        if self.acceleration is not None and recipe.acceleration is not None:
+            adapter = self.acceleration.stack_on(adapter)
+        key = (*((use.sha256, use.strength) for use in request.loras), recipe.acceleration)
+        return adapter, self.prompt_cache.encode(self.base, recipe, adapter, key)
+
+    def free_adapters(self) -> None:
+        """Drop the adapters that no picture in the making uses."""
+        self.adapter_cache.clear()
+        if self.acceleration is not None:
+            self.acceleration.clear()
 
     def render_preview(self, latents: Tensor) -> bytes:
         """Return a small PNG of latents, (1, channels, h, w)."""
@@ -68,7 +88,7 @@ def generate(context: GenerationContext, request: GenerateRequest) -> Generator[
     as it is for all others. Raises BadInput if something cannot be drawn.
     """
     started_at = time.monotonic()
-    recipes = resolve_recipes(context.base, request)
+    recipes = resolve_recipes(context.base, request, context.acceleration)
     is_full_precision = False
     while True:
         try:
@@ -116,8 +136,11 @@ class _GenerationAttempt:
         try:
             img2img_init = _encode_init_image(context.base, request, recipes[0])
             with context.base.use_precision(self._is_full_precision):
-                adapter, _ = context.adapter_cache.get(context.base, request.loras)
-                images = _create_images(context.base, recipes, adapter, img2img_init)
+                adapter, conditioning = context.encode(request, recipes[0])
+                images = [
+                    create_image(context.base, recipe, adapter, conditioning, img2img_init)
+                    for recipe in recipes
+                ]
             for image in images:
                 image.is_full_precision = self._is_full_precision
             total_steps = sum(image.total_steps for image in images)
@@ -175,7 +198,7 @@ def _prepare_retry(context: GenerationContext, compute_error: ComputeError, was_
         if context.denoiser.is_sequential:
             raise BadInput(JobProblem.IMAGE_TOO_LARGE) from compute_error
         context.denoiser.is_sequential = True
-        context.adapter_cache.clear()
+        context.free_adapters()
 
 
 def _attach_loras(
@@ -199,37 +222,10 @@ def _encode_init_image(
     return base.encode_image_tiled(pixels)[None], request.init_image.denoising_strength
 
 
-def _create_images(
-    base: BaseModel,
-    recipes: Sequence[Recipe],
-    adapter: Adapter | None,
-    img2img_init: tuple[Tensor, float] | None,
-) -> list[DenoisingImage]:
-    conditioning = encode_recipe_prompts(base, recipes[0], adapter)
-    return [create_image(base, recipe, adapter, conditioning, img2img_init) for recipe in recipes]
-
-
-def encode_recipe_prompts(base: BaseModel, recipe: Recipe, adapter: Adapter | None) -> Conditioning:
-    """Return the encoded prompt, with the LoRA active: one row.
-
-    With guidance there are two rows, and that of the negative prompt comes first.
-    """
-    if adapter is None:
-        layers.deactivate_all(base)
-    else:
-        adapter.activate()
-    has_guidance = recipe.guidance_scale > 1.0
-    conditioning = base.encode_weighted_prompts(
-        [recipe.prompt], recipe.negative_prompt if has_guidance else None
-    )
-    size_px = render_size_px(base, recipe)
-    return base.add_sizes(conditioning, [ImageSize(size_px, (0, 0), size_px)] * len(conditioning))
-
-
 def create_image(
     base: BaseModel,
     recipe: Recipe,
-    adapter: Adapter | None,
+    adapter: AnyAdapter | None,
     conditioning: Conditioning,
     img2img_init: tuple[Tensor, float] | None = None,
 ) -> DenoisingImage:

@@ -11,7 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 #: What the names of samplers end with is their schedule, which AUTOMATIC1111 writes as a field of its own.
-_SCHEDULE_TYPES = ("Karras", "Align Your Steps")
+_SCHEDULE_TYPES = ("Karras", "Align Your Steps", "Trailing")
 #: A line that begins with one of these is read as that field.
 _FIELD_NAMES = ("Negative prompt:", "Steps:")
 
@@ -42,6 +42,7 @@ class Recipe:
     variation_strength: float = 0.0  #: share of other noise
     variation_seed: int = 0
     denoising_strength: float | None = None  #: of a picture it began from
+    acceleration: RecipeLora | None = None  #: the LoRA that lets the base model draw in few steps
 
     def format_parameters(self) -> str:
         """Return the text as web UIs read it back: prompt, negative prompt, one line of settings."""
@@ -73,8 +74,12 @@ class Recipe:
         settings["RNG"] = (
             "CPU"  # noise is drawn there on every device; AUTOMATIC1111 takes the GPU without it
         )
+        if self.acceleration is not None:
+            settings["Acceleration"] = self.acceleration.name
+        hashed_loras = [lora for lora in (*self.loras, self.acceleration) if lora is not None]
+        if hashed_loras:
+            settings["Lora hashes"] = ", ".join(f"{lora.name}: {lora.short_hash}" for lora in hashed_loras)
         if self.loras:
-            settings["Lora hashes"] = ", ".join(f"{lora.name}: {lora.short_hash}" for lora in self.loras)
             settings["LoraCode"] = " ".join(lora.name for lora in self.loras)
         return settings
 

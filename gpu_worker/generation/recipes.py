@@ -9,10 +9,12 @@ from dataclasses import replace
 from PIL import Image
 
 from gpu_worker.errors import BadInput, JobProblem
-from gpu_worker.generation.image_file import Recipe
+from gpu_worker.generation.image_file import Recipe, RecipeLora
+from gpu_worker.lora.acceleration import Acceleration
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.inputs.pixels import Size
-from gpu_worker.protocol import GenerateRequest
+from gpu_worker.models.sources.acceleration_recipes import SamplingRecipe
+from gpu_worker.protocol import SAMPLERS, GenerateRequest
 
 SIDES_PX = range(64, 2048 + 1, 8)
 STEPS = range(1, 150 + 1)
@@ -25,31 +27,36 @@ _RANDOM_SEEDS = 2**32
 _MAX_GUIDANCE = 50.0
 
 
-def resolve_recipes(base: BaseModel, request: GenerateRequest) -> list[Recipe]:
-    """Return the recipe of each picture, with defaults filled in; BadInput if it cannot be drawn."""
+def resolve_recipes(
+    base: BaseModel, request: GenerateRequest, acceleration: Acceleration | None = None
+) -> list[Recipe]:
+    """Return the recipe of each picture, with defaults filled in; BadInput if it cannot be drawn.
+
+    `acceleration` is for fast pictures whose sampler is open: those take its sampler, steps and guidance.
+    """
     _validate(request)
-    defaults = base.family.sampling
-    if not defaults.has_guidance and (request.negative_prompt or (request.guidance_scale or 1.0) != 1.0):
+    has_guidance = base.family.sampling.has_guidance
+    if not has_guidance and (request.negative_prompt or (request.guidance_scale or 1.0) != 1.0):
         raise BadInput(JobProblem.NO_GUIDANCE, model=base.family.title)
-    negative_prompts = (
-        request.negative_prompt,
-        request.style_negative_prompt if defaults.has_guidance else "",
-    )
+    negative_prompts = (request.negative_prompt, request.style_negative_prompt if has_guidance else "")
     width_px, height_px = _resolve_size_px(base, request)
-    default_steps = defaults.fast_steps if request.is_fast else defaults.steps
+    is_accelerated = request.is_fast and request.sampler.lower() in ("", SAMPLERS[0])
+    acceleration = acceleration if is_accelerated else None
+    defaults = _choose_defaults(base, request, acceleration)
     first_recipe = Recipe(
         prompt=request.prompt,
         negative_prompt=", ".join(filter(None, negative_prompts)),
         seed=secrets.randbelow(_RANDOM_SEEDS) if request.seed is None else request.seed,
         width_px=width_px,
         height_px=height_px,
-        steps=default_steps if request.steps is None else request.steps,
+        steps=defaults.steps if request.steps is None else request.steps,
         guidance_scale=defaults.guidance_scale if request.guidance_scale is None else request.guidance_scale,
-        sampler=base.noise_process.choose_sampler(request.sampler, request.is_fast),
+        sampler=defaults.sampler,
         model=base.name,
         variation_strength=request.variation_strength,
         variation_seed=request.variation_seed,
         denoising_strength=None if request.init_image is None else request.init_image.denoising_strength,
+        acceleration=RecipeLora(acceleration.name, acceleration.short_hash) if acceleration else None,
     )
     if request.variation_strength:  # the same seed for all, each with other noise mixed in
         return [
@@ -57,6 +64,20 @@ def resolve_recipes(base: BaseModel, request: GenerateRequest) -> list[Recipe]:
             for index in range(request.count)
         ]
     return [replace(first_recipe, seed=first_recipe.seed + index) for index in range(request.count)]
+
+
+def _choose_defaults(
+    base: BaseModel, request: GenerateRequest, acceleration: Acceleration | None
+) -> SamplingRecipe:
+    """Return the sampler by the name in the recipe, and what steps and guidance are where they are open."""
+    if acceleration is not None:
+        return acceleration.recipe
+    sampling = base.family.sampling
+    return SamplingRecipe(
+        base.noise_process.choose_sampler(request.sampler, request.is_fast),
+        sampling.fast_steps if request.is_fast else sampling.steps,
+        sampling.guidance_scale,
+    )
 
 
 def render_size_px(base: BaseModel, recipe: Recipe) -> Size:

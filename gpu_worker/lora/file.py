@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 PRECISIONS = {"float": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 #: The hash AUTOMATIC1111 shows is cut to this many hexadecimal digits.
-_SHORT_HASH = 12
+SHORT_HASH = 12
 _HEADER_LENGTH_BYTES = 8
 
 
@@ -42,7 +42,7 @@ class LoraFile:
     @property
     def short_hash(self) -> str:
         """The hash by which the metadata of pictures name it."""
-        return self.metadata.get("sshs_model_hash", "")[:_SHORT_HASH]
+        return self.metadata.get("sshs_model_hash", "")[:SHORT_HASH]
 
 
 def write(weights: Mapping[str, ModuleWeights], metadata: Mapping[str, str], precision: str) -> bytes:
@@ -57,7 +57,7 @@ def write(weights: Mapping[str, ModuleWeights], metadata: Mapping[str, str], pre
         raise BadInput(JobProblem.TRAINING_NOT_FINITE)
     # The hashes are those of a file with the `ss_` metadata only, as sd-scripts computes them.
     training_metadata = {key: value for key, value in metadata.items() if key.startswith("ss_")}
-    return save_tensors(tensors, {**metadata, **_compute_hashes(save_tensors(tensors, training_metadata))})
+    return save_tensors(tensors, {**metadata, **compute_hashes(save_tensors(tensors, training_metadata))})
 
 
 def save_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
@@ -72,7 +72,7 @@ def save_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> 
     return safetensors_numpy.save(arrays, dict(metadata))
 
 
-def _compute_hashes(file: bytes) -> dict[str, str]:
+def compute_hashes(file: bytes) -> dict[str, str]:
     """Return both hashes of sd-scripts and AUTOMATIC1111: of the weights, and of 64 KiB from 1 MiB on."""
     header_bytes = int.from_bytes(file[:_HEADER_LENGTH_BYTES], "little")
     return {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from gpu_worker.lora.file import LoraFile
 from gpu_worker.lora.module_layers import ModuleLayer, build_layer
 from gpu_worker.lora.weights import ModuleWeights
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.lora_hooks import LoraDelta
 
 
 class Adapter:
@@ -98,6 +100,40 @@ class Adapter:
             deactivate_all(self._base)
 
 
+class StackedAdapter:
+    """Several adapters at once on the same rows, as peft's weighted sum of them; their layers are shared."""
+
+    def __init__(self, base: BaseModel, adapters: Sequence[Adapter]) -> None:
+        """Take the adapters, whose strengths are in their weights."""
+        self._base = base
+        names = dict.fromkeys(name for adapter in adapters for name in adapter.module_names)
+        layers = {name: [adapter.get_layer(name) for adapter in adapters] for name in names}
+        self._layers = {
+            name: StackedLayers([layer for layer in stack if layer]) for name, stack in layers.items()
+        }
+
+    def activate(self) -> None:
+        """Make these the only active adapters."""
+        lora_hooks = self._base.lora_hooks
+        if lora_hooks.active_adapter is not self:
+            for name, hook in lora_hooks.by_name.items():
+                hook.active_delta = self._layers.get(name)
+            lora_hooks.active_adapter = self
+
+    @property
+    def module_names(self) -> tuple[str, ...]:
+        """Return kohya's names of the adapted modules."""
+        return tuple(self._layers)
+
+    def get_layer(self, name: str) -> StackedLayers | None:
+        """Return the layers of a module; None if none adapts that module."""
+        return self._layers.get(name)
+
+
+#: What a picture is drawn with.
+AnyAdapter: TypeAlias = Adapter | StackedAdapter
+
+
 def read_lora(base: BaseModel, data: bytes) -> LoraFile:
     """Read the bytes of a LoRA file, with the base model's names of modules; BadInput if it is not for it."""
     file = lora_file.read(data, base.family.architecture)
@@ -107,7 +143,7 @@ def read_lora(base: BaseModel, data: bytes) -> LoraFile:
 class BatchedAdapters:
     """Several adapters at once, each on its own rows of a batch; None stands for no adapter."""
 
-    def __init__(self, base: BaseModel, adapter_rows: Sequence[tuple[Adapter | None, int]]) -> None:
+    def __init__(self, base: BaseModel, adapter_rows: Sequence[tuple[AnyAdapter | None, int]]) -> None:
         """Take the adapters and their row counts, in the order of the batch."""
         self._base, self._adapter_rows = base, adapter_rows
 
@@ -129,10 +165,23 @@ def deactivate_all(base: BaseModel) -> None:
         base.lora_hooks.active_adapter = None
 
 
-class BatchedLayers:
-    """The layers of several adapters at one module."""
+class StackedLayers:
+    """The layers of several adapters at one module, each for all rows."""
 
-    def __init__(self, layers: Sequence[ModuleLayer | None], row_counts: Sequence[int]) -> None:
+    def __init__(self, layers: Sequence[LoraDelta]) -> None:
+        self._layers = layers
+
+    def add(self, module: nn.Module, inputs: Tensor, output: Tensor) -> Tensor:
+        """Return the module's output with each layer's output added."""
+        for layer in self._layers:
+            output = layer.add(module, inputs, output)
+        return output
+
+
+class BatchedLayers:
+    """The layers of several adapters at one module, each for its own rows."""
+
+    def __init__(self, layers: Sequence[LoraDelta | None], row_counts: Sequence[int]) -> None:
         self._layers, self._row_counts = layers, list(row_counts)
 
     def add(self, module: nn.Module, inputs: Tensor, output: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Generator
 from dataclasses import replace
 
@@ -12,14 +13,19 @@ from gpu_worker.device import placement
 from gpu_worker.generation import generate as generation
 from gpu_worker.generation.generate import GenerationContext
 from gpu_worker.kohya.external.trainer import SdScriptsTrainer
+from gpu_worker.lora.acceleration import Acceleration
 from gpu_worker.models import files
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.family import ModelFamily
 from gpu_worker.models.registry import load_base_model
+from gpu_worker.models.sources.acceleration import AccelerationError, find_acceleration
+from gpu_worker.models.sources.acceleration_recipes import NO_ACCELERATION, AccelerationSetting
 from gpu_worker.protocol import Crop, GenerateRequest, TrainRequest, WorkerEvent, WorkerHealth
 from gpu_worker.training import config, latents, trainer
 from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.latents import LatentCache, hash_photo
+
+log = logging.getLogger(__name__)
 
 
 class TorchEngine:
@@ -31,14 +37,16 @@ class TorchEngine:
         train_steps: int | None,
         sd_scripts: SdScriptsTrainer | None = None,
         base_vae: str = "",
+        acceleration: AccelerationSetting = NO_ACCELERATION,
     ) -> None:
         """Set the base model (empty: the machine's default) and the steps (None: the family's default).
 
         With `sd_scripts`, trainings run there; pictures are still generated here. `base_vae` replaces the
-        base model's VAE.
+        base model's VAE. `acceleration` is for fast pictures.
         """
         self._base_model_name = base_model
         self._base_vae_name = base_vae
+        self._acceleration = acceleration
         self._train_steps = train_steps
         self._sd_scripts = sd_scripts
         self._base: BaseModel | None = None
@@ -52,7 +60,7 @@ class TorchEngine:
         name = self._base_model_name or files.default_base_model(torch.cuda.is_available())
         self._family = files.find_family(name)  # first: a download may take long
         if self._sd_scripts is None:  # otherwise sd-scripts needs the GPU's memory
-            self._load_base()
+            self._get_context()
 
     def prefetch(self, photo: bytes, crop: Crop | None) -> None:
         """Encode a photo for a training that may follow; BadInput if it cannot be read."""
@@ -83,10 +91,7 @@ class TorchEngine:
 
     def generate(self, request: GenerateRequest) -> Generator[WorkerEvent, None, None]:
         """Generate pictures, one denoising step per event; raises BadInput or BaseModelError."""
-        base = self._load_base()
-        if self._context is None or self._context.base is not base:
-            self._context = GenerationContext(base)
-        yield from generation.generate(self._context, request)
+        yield from generation.generate(self._get_context(), request)
 
     def read_health(self) -> WorkerHealth:
         """Return the metrics of the process and its GPU; may be called from another thread."""
@@ -130,6 +135,27 @@ class TorchEngine:
             finally:
                 self._loading_status = ""  # also after a failed download
         return self._base
+
+    def _get_context(self) -> GenerationContext:
+        base = self._load_base()
+        if self._context is None or self._context.base is not base:
+            self._context = GenerationContext(base, acceleration=self._load_acceleration(base))
+        return self._context
+
+    def _load_acceleration(self, base: BaseModel) -> Acceleration | None:
+        """Return the LoRA for fast pictures; None where none is set, or it cannot be used."""
+        if not self._acceleration.name:
+            return None
+        try:
+            source = find_acceleration(self._acceleration, base.family, on_progress=self._on_loading)
+            acceleration = Acceleration(base, source)
+        except AccelerationError as error:
+            log.warning("fast pictures are drawn without ACCELERATE: %s", error)
+            return None
+        finally:
+            self._loading_status = ""
+        log.info("fast pictures take %s: %s", acceleration.name, acceleration.recipe)
+        return acceleration
 
     def _on_loading(self, status: str) -> None:
         self._loading_status = status

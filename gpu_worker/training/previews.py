@@ -11,6 +11,7 @@ from collections.abc import Generator, Sequence
 from gpu_worker.device.memory_modes import NotFinite
 from gpu_worker.generation import denoiser, generate
 from gpu_worker.generation.identity import IdentityEmbeddings, IdentityEncoder
+from gpu_worker.generation.prompts import encode_recipe_prompts
 from gpu_worker.generation.recipes import resolve_recipes
 from gpu_worker.lora import file as lora_file
 from gpu_worker.lora.layers import Adapter
@@ -139,7 +140,7 @@ class PreviewMaker:
         base = self._base
         recipe = resolve_recipes(base, request)[0]
         with base.use_precision(is_full_precision):
-            conditioning = generate.encode_recipe_prompts(base, recipe, adapter)
+            conditioning = encode_recipe_prompts(base, recipe, adapter)
         image = generate.create_image(base, recipe, adapter, conditioning)
         image.is_full_precision = is_full_precision
         while not image.is_done:

@@ -8,7 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from bot.app.doctor._ports import check_ports
 from bot.app.doctor._table import Diagnosis
 from bot.app.doctor._tokens import DISCORD_API, check_discord_token, check_telegram_token
 from bot.app.settings import Settings
+from bot.app.worker_command import make_acceleration_arguments
 from bot.core.errors import DatabaseError, SettingsError
 from bot.media.moderation import is_installed
 
@@ -59,7 +60,7 @@ def run_checks(environ: Mapping[str, str], endpoints: Endpoints) -> list[Diagnos
     settings, diagnosis = check_settings(environ)
     diagnoses.append(diagnosis)
     diagnoses += check_user()
-    diagnoses += check_worker(settings.base_model, settings.base_vae)
+    diagnoses += check_worker(settings.base_model, settings.base_vae, make_acceleration_arguments(settings))
     diagnoses += check_data_folder(settings.data_dir)
     diagnoses += check_tokens(settings, endpoints)
     diagnoses += check_moderation(settings)
@@ -99,10 +100,10 @@ def check_settings(environ: Mapping[str, str]) -> tuple[Settings, Diagnosis]:
     return settings, Diagnosis("settings", "ok", "readable")
 
 
-def check_worker(base_model: str, base_vae: str = "") -> list[Diagnosis]:
+def check_worker(base_model: str, base_vae: str = "", more_arguments: Sequence[str] = ()) -> list[Diagnosis]:
     """Let a process that may load torch look at torch, card, memory and model files."""
     command = [sys.executable, "-m", "gpu_worker.doctor", "--base-model", base_model]
-    command += ["--base-vae", base_vae]
+    command += ["--base-vae", base_vae, *more_arguments]
     environ = {name: value for name, value in os.environ.items() if "_BOT_TOKEN" not in name}
     try:
         result = subprocess.run(  # noqa: S603 - our own module

@@ -62,6 +62,11 @@ def _read_settings(text: str) -> PastedText:
         pasted.options["no"] = negative_text.strip()
     values = {key.strip(): value.strip() for key, value in _SETTING_PATTERN.findall(tail)}
     pasted.options |= {option: values[key] for key, option in _SETTING_OPTIONS.items() if values.get(key)}
+    if "Acceleration" in values:  # sampler, steps and guidance are those of what is set here today
+        values.pop("Sampler", None)
+        pasted.options = {"fast": ""} | {
+            option: text for option, text in pasted.options.items() if option not in ("steps", "guidance")
+        }
     if sampler := values.get("Sampler", ""):
         schedule = values.get("Schedule type", "")
         if schedule == _FAST_SCHEDULE:

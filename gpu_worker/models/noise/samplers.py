@@ -76,6 +76,15 @@ def create_scheduler(
             # LCM picks its steps from these, and refuses more steps than there are.
             original_steps = max(_LCM_STEPS, steps)
             scheduler = LCMScheduler.from_config(scheduler_config, original_inference_steps=original_steps)
+        case "ddim trailing":
+            # DPM-Solver++ of first order is DDIM (Lu et al. 2022), and unlike diffusers' can begin later.
+            scheduler = DPMSolverMultistepScheduler.from_config(
+                scheduler_config,
+                algorithm_type="dpmsolver++",
+                solver_order=1,
+                timestep_spacing="trailing",
+                final_sigmas_type="zero" if scheduler_config.get("set_alpha_to_one", True) else "sigma_min",
+            )
         case _:
             scheduler = DPMSolverMultistepScheduler.from_config(
                 scheduler_config,

@@ -90,6 +90,8 @@ def test_an_option_is_read_as_it_is_meant(text: str, params: GenerationParams) -
         ("a boat --sampler unipc --fast", True, None),
         ("prompt: a boat speed: fine", False, None),
         ("a boat Steps: 10, Sampler: DPM++ 2M, Schedule type: Align Your Steps, CFG scale: 7", True, 10),
+        ("a boat Steps: 8, Sampler: LCM, CFG scale: 1, Seed: 3, Acceleration: lcm-lora", True, None),
+        ("a boat Steps: 8, Sampler: DDIM, Schedule type: Trailing, Acceleration: Hyper-SD", True, None),
         ("a boat Steps: 25, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7", False, 25),
     ],
 )

@@ -11,7 +11,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from gpu_worker.errors import BadInput, JobProblem
-from gpu_worker.generation import generate
+from gpu_worker.generation import generate, prompts
 from gpu_worker.generation.denoiser import denoise_step
 from gpu_worker.generation.recipes import resolve_recipes
 from gpu_worker.lora import file as lora_file
@@ -81,7 +81,7 @@ def their_latents(pipeline: Any, request: GenerateRequest) -> Tensor:
 
 def our_latents(base: BaseModel, request: GenerateRequest, adapter: Adapter | None = None) -> Tensor:
     recipe = resolve_recipes(base, request)[0]
-    conditioning = generate.encode_recipe_prompts(base, recipe, adapter)
+    conditioning = prompts.encode_recipe_prompts(base, recipe, adapter)
     image = generate.create_image(base, recipe, adapter, conditioning)
     while not image.is_done:
         denoise_step(base, [image])

@@ -11,8 +11,8 @@ from typing import BinaryIO, cast
 
 import pytest
 
-from bot.app.factories import make_worker_command
 from bot.app.settings import Settings
+from bot.app.worker_command import make_worker_command
 from gpu_worker import protocol
 from gpu_worker.kohya.external.trainer import SdScriptsTrainer
 from gpu_worker.protocol import (

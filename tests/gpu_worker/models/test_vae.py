@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bot.app.factories import make_worker_command
 from bot.app.settings import Settings
+from bot.app.worker_command import make_worker_command
 from gpu_worker.errors import BadInput, BaseModelError, JobProblem
 from gpu_worker.models import files
 from gpu_worker.models.base import BaseModel
