@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from statistics import median
 
-from benchmarks import pictures
+from benchmarks import pictures, sdxl
 from benchmarks.figure import FigureSpec as FigureSpec
 from benchmarks.figure import make_figure
 from benchmarks.measure import GIB, Measurement, NotMeasured, spread
@@ -20,8 +20,10 @@ STEP_GFLOP = {512: 1787, 256: 410}
 
 
 def select_figures(only: str | None) -> list[FigureSpec]:
-    """Return all figures, or the one of this name; ValueError when there is none."""
-    selected = [figure for figure in FIGURES if only in (None, figure.name)]
+    """Return all figures, or those of this name or beginning; ValueError when there is none."""
+    selected = [
+        figure for figure in FIGURES if only in (None, figure.name) or figure.name.startswith(f"{only}-")
+    ]
     if not selected:
         raise ValueError(
             f"there is no row {only}; there are {', '.join(candidate.name for candidate in FIGURES)}"
@@ -225,6 +227,7 @@ FIGURES = (
     ),
     make_figure("worker-ready", "worker's start to base model loaded", "s", "<= 10.0", _measure_worker_start),
     *pictures.FIGURES,
+    *sdxl.FIGURES,
     make_figure(
         "cuda-step", "sd-scripts' step against ours, on the card", "times", ">= 1.3", _compare_gpu_steps
     ),

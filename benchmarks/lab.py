@@ -20,6 +20,7 @@ from benchmarks.work import write_photo_folder
 _ON_CPU = {"CUDA_VISIBLE_DEVICES": ""}
 _TIMEOUT_S = 1800.0
 _CARD_STEPS = 80
+_PEER_SDXL_FLAGS = "--sdpa --mixed_precision bf16 --network_train_unet_only --cache_text_encoder_outputs"
 _PRECISIONS = {"no": "fp32", "bf16": "bf16", "fp16": "fp16"}
 
 
@@ -56,6 +57,31 @@ class ProcessLab:
         data = write_photo_folder(self.bench_dir, self.side_px)
         work = PeerWork(self.model, data, self.side_px, steps)
         return peer.train(work, flags, launcher, None if on_card else _ON_CPU)
+
+    def train_sdxl(self) -> TrainingRun:
+        """Train the UNet of SDXL in a fresh process in bf16."""
+        arguments = [*self._size(self.steps), "--precision", "bf16", "--unet-only"]
+        process = self._probe("training", *arguments, model=build_sdxl(self.bench_dir))
+        return parse_training(process.read_json(), process.spawned_at)
+
+    def peer_sdxl(self) -> PeerRun:
+        """Run the same with the peer's program for SDXL."""
+        peer = Peer.from_environ(self.environ)
+        work = PeerWork(
+            build_sdxl(self.bench_dir),
+            write_photo_folder(self.bench_dir, self.side_px),
+            self.side_px,
+            self.steps,
+            program="sdxl_train_network.py",
+            tokenizers=self.bench_dir / "sdxl-peer-tokenizers",
+        )
+        return peer.train(work, _PEER_SDXL_FLAGS, environ=_ON_CPU)
+
+    def draw_sdxl(self) -> DrawingRun:
+        """Draw with SDXL in a fresh process in bf16, without a LoRA."""
+        arguments = [*self._size(max(2, self.steps - 2)), "--precision", "bf16"]
+        process = self._probe("sdxl_drawing", *arguments, model=build_sdxl(self.bench_dir))
+        return DrawingRun(**{key: _to_tuple(value) for key, value in process.read_json().items()})
 
     def worker(self, only_ready: bool) -> WorkerRun:
         """Start a worker and, unless it is only to get ready, train twice with it."""
@@ -108,8 +134,10 @@ class ProcessLab:
     def _size(self, steps: int) -> list[str]:
         return ["--steps", str(steps), "--side", str(self.side_px)]
 
-    def _probe(self, probe_name: str, *arguments: str) -> measure.FinishedProcess:
-        return measure.probe(probe_name, str(self.model), *arguments, timeout_s=_TIMEOUT_S, environ=_ON_CPU)
+    def _probe(self, probe_name: str, *arguments: str, model: Path | None = None) -> measure.FinishedProcess:
+        return measure.probe(
+            probe_name, str(model or self.model), *arguments, timeout_s=_TIMEOUT_S, environ=_ON_CPU
+        )
 
 
 def parse_training(figures: dict[str, Any], spawned_at: float) -> TrainingRun:
@@ -146,7 +174,20 @@ def build_model(bench_dir: Path, half: bool = False) -> Path:
     command = [sys.executable, "-m", "benchmarks.sd15_model", str(bench_dir), *(["--half"] * half)]
     folder = Path(measure.run(command, timeout_s=_TIMEOUT_S).read_json()["folder"])
     for file in folder.rglob("*.safetensors"):
-        with file.open("rb") as stream:
-            while stream.read(2**24):
-                pass
+        _read_whole(file)
     return folder
+
+
+def build_sdxl(bench_dir: Path) -> Path:
+    """Return SDXL's file, built if need be and in the system's file cache; NotMeasured without."""
+    print(f"bench: the model of SDXL's shape is in {bench_dir} (built once: 6.9 GB)", flush=True)
+    command = [sys.executable, "-m", "benchmarks.sdxl_model", str(bench_dir)]
+    path = Path(measure.run(command, timeout_s=_TIMEOUT_S).read_json()["file"])
+    _read_whole(path)
+    return path
+
+
+def _read_whole(path: Path) -> None:
+    with path.open("rb") as stream:
+        while stream.read(2**24):
+            pass

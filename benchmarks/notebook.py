@@ -52,6 +52,21 @@ class RunCache:
             ours.append(self.lab.train(precision))
         return ours, theirs
 
+    def sdxl_pairs(self) -> Duel:
+        """Return trainings of SDXL, ours and the peer's, done in turn."""
+        return self._get_or_measure("us and the peer SDXL", self._run_sdxl_pairs)
+
+    def _run_sdxl_pairs(self) -> Duel:
+        theirs, ours = [], []
+        for _ in range(self.rounds):
+            theirs.append(self.lab.peer_sdxl())
+            ours.append(self.lab.train_sdxl())
+        return ours, theirs
+
+    def sdxl_drawing(self) -> DrawingRun:
+        """Return denoising steps of SDXL, ours and those of diffusers' pipeline."""
+        return self._get_or_measure("drawing SDXL", self.lab.draw_sdxl)
+
     def worker(self) -> WorkerRun:
         """Return a worker's whole life."""
         return self._get_or_measure("worker", lambda: self.lab.worker(only_ready=False))

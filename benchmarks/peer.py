@@ -49,6 +49,8 @@ class PeerWork:
     data: Path  #: folder of `<repeats>_<caption>` folders
     side_px: int
     steps: int
+    program: str = _PROGRAM
+    tokenizers: Path | None = None  #: None: beside the model's parts
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Peer:
         progress_bar = ProgressBarReader()
         with tempfile.TemporaryDirectory() as output:
             process = measure.run(
-                [*self._launch_command(launcher), *_flags(work, output), *shlex.split(flags)],
+                [*self._launch_command(launcher, work.program), *_flags(work, output), *shlex.split(flags)],
                 timeout_s=1800,
                 environ={**self._environ(), **(environ or {})},
                 cwd=self.folder,
@@ -86,14 +88,14 @@ class Peer:
             raise NotMeasured("the peer's progress could not be read")
         return PeerRun(ends[0] - process.spawned_at, measure.gaps(ends), process.peak_bytes)
 
-    def _launch_command(self, launcher: bool) -> list[str]:
+    def _launch_command(self, launcher: bool, program: str) -> list[str]:
         if not launcher or not _can_import(self.python, "accelerate.commands.launch"):
-            return [self.python, _PROGRAM]
+            return [self.python, program]
         threads = str(os.cpu_count() or 1)  # its own default is one thread, which would be unfair
         return [
             self.python,
             *("-m", "accelerate.commands.launch", "--num_cpu_threads_per_process", threads),
-            _PROGRAM,
+            program,
         ]
 
     def _environ(self) -> dict[str, str]:
@@ -124,7 +126,7 @@ def _flags(work: PeerWork, output: str) -> list[str]:
         "pretrained_model_name_or_path": work.model,
         "train_data_dir": work.data,
         "output_dir": output,
-        "tokenizer_cache_dir": work.model / "peer-tokenizers",
+        "tokenizer_cache_dir": work.tokenizers or work.model / "peer-tokenizers",
         "resolution": f"{work.side_px},{work.side_px}",
         "train_batch_size": 1,
         "max_train_steps": work.steps,

@@ -60,10 +60,10 @@ class DrawingRun:
 
     precision: str
     ours_s: tuple[float, ...]
-    with_lora_s: tuple[float, ...]  #: ours, with a LoRA on every module
     theirs_s: tuple[float, ...]  #: of diffusers' own pipeline, without a LoRA
-    merge_s: float  #: computing the weights with a LoRA in them, once a picture
     peak_bytes: int
+    with_lora_s: tuple[float, ...] = ()  #: ours, with a LoRA on every module
+    merge_s: float = 0.0  #: computing the weights with a LoRA in them, once a picture
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,15 @@ class Lab(Protocol):
 
     def draw(self, precision: str) -> DrawingRun:
         """Draw with ours and with diffusers' pipeline on the CPU, in `fp32`, `bf16` or by `default`."""
+
+    def train_sdxl(self) -> TrainingRun:
+        """Train the UNet of SDXL on the CPU in bf16."""
+
+    def peer_sdxl(self) -> PeerRun:
+        """Run the same with the peer."""
+
+    def draw_sdxl(self) -> DrawingRun:
+        """Draw with SDXL, ours and diffusers' pipeline, on the CPU in bf16."""
 
     def switch(self) -> SwitchRun:
         """Change from one person's LoRA to another's."""

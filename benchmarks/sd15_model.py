@@ -9,9 +9,8 @@ import argparse
 import json
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -50,14 +49,19 @@ def build(bench_dir: Path) -> Path:
     if folder.exists():  # a build that was interrupted
         shutil.rmtree(folder)
     bench_dir.mkdir(parents=True, exist_ok=True)
-    free_bytes = shutil.disk_usage(bench_dir).free
-    if free_bytes < NEEDED_BYTES:
-        raise DiskFullError(
-            f"the model needs {NEEDED_BYTES / 1e9:.1f} GB and {free_bytes / 1e9:.1f} GB are free"
-        )
+    check_room(bench_dir, NEEDED_BYTES)
     write_model(folder, Widths())
     (folder / _COMPLETE).touch()
     return folder
+
+
+def check_room(bench_dir: Path, needed_bytes: int) -> None:
+    """Raise DiskFullError if a folder's disk has too little room for a model."""
+    free_bytes = shutil.disk_usage(bench_dir).free
+    if free_bytes < needed_bytes:
+        raise DiskFullError(
+            f"the model needs {needed_bytes / 1e9:.1f} GB and {free_bytes / 1e9:.1f} GB are free"
+        )
 
 
 def build_half(bench_dir: Path) -> Path:
@@ -100,21 +104,25 @@ def write_weights(part: nn.Module, path: Path, rng: np.random.Generator, prefix:
         f"{prefix}{name.removeprefix(prefix)}": tuple(tensor.shape)
         for name, tensor in part.state_dict().items()
     }
+    write_random_file(shapes, path, rng)
+
+
+def write_random_file(
+    shapes: Mapping[str, tuple[int, ...]], path: Path, rng: np.random.Generator, is_half: bool = False
+) -> None:
+    """Write random tensors of these shapes as safetensors, in fp32 or fp16, one row in memory at a time."""
+    dtype = np.dtype(np.float16 if is_half else np.float32)
     header, end = {}, 0
     for name, shape in shapes.items():
-        start, end = end, end + 4 * math.prod(shape)
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": (start, end)}
+        start, end = end, end + dtype.itemsize * math.prod(shape)
+        header[name] = {"dtype": "F16" if is_half else "F32", "shape": shape, "data_offsets": (start, end)}
     head = json.dumps(header).encode()
     head += b" " * (-len(head) % 8)  # so that the numbers lie where a mapping can be read in place
     with path.open("wb") as file:
         file.write(len(head).to_bytes(8, "little") + head)
-        _write_numbers(file, shapes, rng)
-
-
-def _write_numbers(file: BinaryIO, shapes: dict[str, tuple[int, ...]], rng: np.random.Generator) -> None:
-    for name, shape in shapes.items():
-        for values in _random_tensor(name, shape, rng):
-            file.write(values.tobytes())
+        for name, shape in shapes.items():
+            for values in _random_tensor(name, shape, rng):
+                file.write(values.astype(dtype).tobytes())
 
 
 def _random_tensor(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> Iterator[np.ndarray]:

@@ -30,6 +30,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--precision", choices=list(DTYPES), default="default")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--side", type=int, default=512, help="of the pictures, in pixels")
+    parser.add_argument("--unet-only", action="store_true", help="no text encoder learns")
     return parser.parse_args()
 
 
@@ -45,13 +46,16 @@ def random_lora(base: BaseModel, seed: int = 0) -> dict[str, LoraWeights]:
     }
 
 
-def make_training_task(side_px: int, steps: int, on_step: Callable[[StepReport], None]) -> TrainingTask:
+def make_training_task(
+    side_px: int, steps: int, on_step: Callable[[StepReport], None], unet_only: bool = False
+) -> TrainingTask:
     """Return a training as sd-scripts does it with the flags in `benchmarks/peer.py`."""
     config = replace(
         TrainingConfig(),
         steps=steps,
         resolution_px=side_px,
         rank=RANK,
+        train_text_encoder=not unet_only,
         min_snr_gamma=None,  # as sd-scripts; it costs nothing that could be measured
         # One checkpoint, and late, so that there are steps before it to compare with.
         checkpoint_every_steps=max(1, steps - 1),

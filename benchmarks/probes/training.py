@@ -88,7 +88,7 @@ def main() -> None:
 
     base = load_base_model(str(args.model), DTYPES[args.precision])
     record.loaded_at = time.monotonic()
-    events = train_photos(base, make_training_task(args.side, args.steps, on_step), cache)
+    events = train_photos(base, make_training_task(args.side, args.steps, on_step, args.unet_only), cache)
     requested_at = record.loaded_at
     # As in the worker, no event is kept: a checkpoint is large.
     while (event := next(events, None)) is not None:

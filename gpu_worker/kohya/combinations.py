@@ -60,10 +60,6 @@ _CONFLICTS: tuple[tuple[Callable[[_Arguments], Any], str], ...] = (
         lambda a: a.is_sdxl and a.clip_skip,
         "SDXL's text is always read at the last layer but one; leave --clip_skip out.",
     ),
-    (
-        lambda a: a.is_sdxl and a.network.config.block_lr_weights,
-        "Rates for single blocks are for Stable Diffusion 1.x; leave block weights out of --network_args.",
-    ),
 )
 
 #: What has no effect: flags, when, and why. A dataset file may use what the line itself does not.

@@ -7,10 +7,22 @@ from dataclasses import dataclass
 from typing import Literal
 
 Algorithm = Literal["lora", "loha", "lokr"]
-#: sd-scripts numbers the UNet's blocks as the original code does: 12 down, 1 middle, 12 up.
-BLOCKS_A_SIDE = 12
-BLOCKS = 2 * BLOCKS_A_SIDE + 1
+
+
+@dataclass(frozen=True)
+class BlockLayout:
+    """How many blocks of a UNet sd-scripts numbers, in the order down, middle, up."""
+
+    per_side: int
+    middle: int
+    ends: int = 0  #: blocks before the first and after the last, which have no LoRA
+
+
+SD15_BLOCKS, SDXL_BLOCKS = BlockLayout(per_side=12, middle=1), BlockLayout(per_side=9, middle=3, ends=1)
 _BLOCK_NAME = re.compile(r"(up|down)_blocks_(\d+)_(resnets|upsamplers|downsamplers|attentions)_(\d+)_")
+#: The original code's names, which SDXL's files have, and the number of the first of them.
+_SDXL_BLOCK_NAME = re.compile(r"(input_blocks|middle_block|output_blocks)_(\d+)_")
+_SDXL_FIRST_BLOCKS = {"input_blocks": 1, "middle_block": 10, "output_blocks": 13}
 
 
 @dataclass(frozen=True)
@@ -37,14 +49,16 @@ class NetworkConfig:
 
 def get_block_index(kohya_name: str) -> int | None:
     """Return the number of a UNet module's block; None outside of the blocks."""
+    if (match := _SDXL_BLOCK_NAME.search(kohya_name)) is not None:
+        return _SDXL_FIRST_BLOCKS[match[1]] + int(match[2])
     if "mid_block_" in kohya_name:
-        return BLOCKS_A_SIDE
+        return SD15_BLOCKS.per_side
     match = _BLOCK_NAME.search(kohya_name)
     if match is None:
         return None
     side, level, kind, place = match[1], int(match[2]), match[3], int(match[4])
     index = 3 * level + (2 if kind.endswith("samplers") else place)
-    return BLOCKS_A_SIDE + 1 + index if side == "up" else 1 + index
+    return SD15_BLOCKS.per_side + 1 + index if side == "up" else 1 + index
 
 
 def get_block_lr_weight(config: NetworkConfig, kohya_name: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +82,21 @@ class SmallLab:
     def draw(self, precision: str) -> DrawingRun:
         self.calls.append(f"draw {precision}")
         steps_s = (5.8, 6.0) if precision != "fp32" else (10.6, 10.8)
-        return DrawingRun("bfloat16", steps_s, tuple(1.05 * each for each in steps_s), steps_s, 3.0, 5 * GIB)
+        with_lora_s = tuple(1.05 * each for each in steps_s)
+        return DrawingRun("bfloat16", steps_s, steps_s, 5 * GIB, with_lora_s, merge_s=3.0)
+
+    def train_sdxl(self) -> TrainingRun:
+        return replace(self.train("bf16"), steps_s=(15.0, 15.0), peak_bytes=9 * GIB)
+
+    def peer_sdxl(self) -> PeerRun:
+        if not self.has_peer:
+            raise NotMeasured("no peer: set PEER to a checkout of sd-scripts")
+        self.calls.append("peer SDXL")
+        return PeerRun(90.0, (16.0, 16.0), 12 * GIB)
+
+    def draw_sdxl(self) -> DrawingRun:
+        self.calls.append("draw SDXL")
+        return DrawingRun("bfloat16", (10.0,), (11.0,), 15 * GIB)
 
     def switch(self) -> SwitchRun:
         return SwitchRun(0.3, 0.002, 18 * 2**20, 700 * 2**20, 707 * 2**20)
@@ -170,6 +184,9 @@ def test_rows_follow_from_the_runs() -> None:
     assert values["peak-memory-bf16"] == pytest.approx(3.5)
     assert values["events-share"] == pytest.approx(100 * (0.0001 / 7.7 + 0.3 / 60))
     assert values["speed-share-fp32"] == pytest.approx(1787 / 13.1 / 183)
+    assert values["sdxl-step"] == pytest.approx(15 / 16)
+    assert values["sdxl-peak-memory"] == pytest.approx(9 / 12)
+    assert values["sdxl-picture"] == pytest.approx(1.1)
     assert values["cuda-step"] == pytest.approx(0.5 / 0.3)
     assert values["cuda-peak-memory"] == pytest.approx(5.0)
 
@@ -186,6 +203,8 @@ def test_rows_that_compare_are_missing_without_a_peer() -> None:
         "first-step-cold",
         "program-start-fp32",
         "program-start-bf16",
+        "sdxl-step",
+        "sdxl-peak-memory",
         "cuda-step",
     }
 
@@ -209,7 +228,9 @@ def test_the_peer_and_ours_take_turns_and_every_run_is_done_once() -> None:
     turns = ["peer --sdpa", "train fp32"] * 2
     turns += ["peer --sdpa --mixed_precision bf16", "train bf16"] * 2
     turns += ["peer launched", "train default"] * 2
-    assert lab.calls == [*turns, "worker False", "draw fp32", "draw bf16", "draw default"]
+    draws = ["draw fp32", "draw bf16", "draw default"]
+    sdxl = [*["peer SDXL", "train bf16"] * 2, "draw SDXL"]
+    assert lab.calls == [*turns, "worker False", *draws, *sdxl]
 
 
 def test_the_option_only_selects_one_row_and_the_runs_it_needs() -> None:
@@ -217,6 +238,14 @@ def test_the_option_only_selects_one_row_and_the_runs_it_needs() -> None:
     (figure,) = select_figures("worker-ready")
     assert figure.measure_row(RunCache(lab)).value == 6.0
     assert lab.calls == ["worker True"]
+
+
+def test_the_option_only_takes_the_beginning_of_names() -> None:
+    assert [figure.name for figure in select_figures("sdxl")] == [
+        "sdxl-step",
+        "sdxl-peak-memory",
+        "sdxl-picture",
+    ]
 
 
 def test_the_option_only_with_an_unknown_row_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:

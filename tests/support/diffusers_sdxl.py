@@ -17,6 +17,7 @@ from gpu_worker.models.sdxl.loading import SdxlComponents
 from gpu_worker.models.sdxl.model import SdxlModel
 from gpu_worker.models.text.clip.tokenizer import VOCABULARY_SIZE, load_clip_tokenizer
 
+CPU_CONFIG = DeviceConfig(torch.device("cpu"), MemoryMode(torch.float32), "a test")
 FAMILY = replace(TINY_XL, name="diffusers-xl", native_px=64)
 _UNET: dict[str, Any] = {
     "sample_size": 32,
@@ -75,5 +76,4 @@ def build_components() -> SdxlComponents:
 
 def build_model() -> SdxlModel:
     """Return the model on the CPU in fp32."""
-    device_config = DeviceConfig(torch.device("cpu"), MemoryMode(torch.float32), "a test")
-    return SdxlModel(FAMILY.name, FAMILY, build_components(), device_config)
+    return SdxlModel(FAMILY.name, FAMILY, build_components(), CPU_CONFIG)

@@ -8,7 +8,7 @@ from typing import cast, get_args
 
 from gpu_worker.errors import BadInput
 from gpu_worker.kohya.network import block_rates
-from gpu_worker.lora.config import Algorithm, NetworkConfig
+from gpu_worker.lora.config import SD15_BLOCKS, SDXL_BLOCKS, Algorithm, NetworkConfig
 
 KOHYA, LYCORIS = "networks.lora", "lycoris.kohya"
 #: The modules that are known: sd-scripts' own reach the transformers, LyCORIS every layer.
@@ -75,7 +75,10 @@ def parse_network(args: argparse.Namespace) -> NetworkSettings:
         conv_alpha=conv_alpha,
         adapts_resnets=adapts_resnets,
         adapts_ends=adapts_ends,
-        block_lr_weights=block_rates.parse_block_rates({name: values.get(name, "") for name in _BLOCK_RATES}),
+        block_lr_weights=block_rates.parse_block_rates(
+            {name: values.get(name, "") for name in _BLOCK_RATES},
+            SDXL_BLOCKS if args.is_sdxl else SD15_BLOCKS,
+        ),
         factor=_read_int(values, "factor", -1),
         decompose_both=_read_bool(values, "decompose_both"),
         full_matrix=_read_bool(values, "full_matrix"),

@@ -32,15 +32,15 @@ WIDTHS = SdxlWidths(
 _SEED = 21
 
 
-def build_components(other_vae: AutoencoderKL | None = None) -> SdxlComponents:
+def build_components(other_vae: AutoencoderKL | None = None, widths: SdxlWidths = WIDTHS) -> SdxlComponents:
     """Return the components; the same weights every time, the global random state as it was."""
     with torch.random.fork_rng(devices=[]):
         components = SdxlComponents(
-            unet=UNet2DConditionModel(**config.unet_config(WIDTHS)),
-            vae=AutoencoderKL(**config.vae_config(WIDTHS)),
-            text_encoder=CLIPTextModel(CLIPTextConfig(**config.text_encoder_config(WIDTHS))),
+            unet=UNet2DConditionModel(**config.unet_config(widths)),
+            vae=AutoencoderKL(**config.vae_config(widths)),
+            text_encoder=CLIPTextModel(CLIPTextConfig(**config.text_encoder_config(widths))),
             text_encoder_2=CLIPTextModelWithProjection(
-                CLIPTextConfig(**config.text_encoder_2_config(WIDTHS))
+                CLIPTextConfig(**config.text_encoder_2_config(widths))
             ),
             tokenizer=load_clip_tokenizer(),
             tokenizer_2=load_clip_tokenizer(PAD_TOKEN_2),

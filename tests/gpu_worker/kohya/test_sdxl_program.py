@@ -12,6 +12,7 @@ from safetensors.torch import load
 from gpu_worker.errors import BadInput
 from gpu_worker.kohya import flags
 from gpu_worker.lora import file as lora_file
+from gpu_worker.lora.config import get_block_lr_weight
 from tests.support.programs import loaded
 
 SCRIPTS = Path(__file__).parents[3] / "kohya-scripts"
@@ -24,7 +25,7 @@ UNET_ONLY = "--network_train_unet_only"
     [
         (("--cache_text_encoder_outputs",), "needs --network_train_unet_only"),
         (("--clip_skip", "2"), "leave --clip_skip out"),
-        (("--network_args", "down_lr_weight=linear"), "for Stable Diffusion 1.x"),
+        (("--network_args", "mid_lr_weight=1,1,1,1"), "has 4 values for 3 blocks"),
     ],
 )
 def test_what_sdxl_cannot_do_is_refused_by_its_reason(more: tuple[str, ...], sentence: str) -> None:
@@ -41,6 +42,23 @@ def test_argumentsof_sdxl_are_taken_as_sd_scripts_takes_them() -> None:
     assert rates.text_encoder_lrs == (1e-5, 2e-5)
     with pytest.raises(BadInput, match="cache_text_encoder_outputs is not supported"):
         flags.parse_arguments([*NEEDED, UNET_ONLY, "--cache_text_encoder_outputs"])
+
+
+def test_blocks_of_sdxl_have_the_numbers_of_sd_scripts() -> None:
+    rates = ("down_lr_weight=linear", "mid_lr_weight=0,0.5", "up_lr_weight=reverse_linear+1")
+    config = flags.parse_arguments([*NEEDED, "--network_args", *rates], is_sdxl=True).network.config
+    assert len(config.block_lr_weights) == 23
+    found = {
+        name: get_block_lr_weight(config, f"lora_unet_{name}_1_proj_in")
+        for name in ("input_blocks_4", "middle_block_1", "output_blocks_0", "output_blocks_6")
+    }
+    assert found == {
+        "input_blocks_4": 0.5,
+        "middle_block_1": 0.5,
+        "output_blocks_0": 2.0,
+        "output_blocks_6": 1.25,
+    }
+    assert get_block_lr_weight(config, "lora_te1_text_model_encoder_layers_0_mlp_fc1") == 1.0
 
 
 def line(model: str, folder: Path, *more: str) -> list[str]:
