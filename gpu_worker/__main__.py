@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gpu_worker.device import memory_limit
 from gpu_worker.kohya.external import workspace
+from gpu_worker.memory import plan
 from gpu_worker.models.sources.acceleration_recipes import AccelerationSetting
 from gpu_worker.protocol import WorkerHealth
 from gpu_worker.serve.loop import Engine, serve
@@ -29,6 +30,7 @@ def main() -> int:
     parser.add_argument("--accelerate", default="", help="hyper-sd, lcm, .safetensors file or hub id")
     parser.add_argument("--accelerate-recipe", default="", help="sampler/steps/guidance, such as lcm/8/1")
     parser.add_argument("--accelerate-non-commercial", action="store_true", help="allow such licences")
+    parser.add_argument("--memory", choices=plan.CHOICES, default=plan.AUTO)
     parser.add_argument("--train-steps", type=int, default=None, help="steps of a training")
     parser.add_argument(
         "--generate-share",
@@ -63,6 +65,7 @@ def main() -> int:
             _create_sd_scripts_trainer(args),
             args.base_vae,
             AccelerationSetting(args.accelerate, args.accelerate_recipe, args.accelerate_non_commercial),
+            args.memory,
         )
 
     health = WorkerHealth(

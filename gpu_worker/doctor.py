@@ -12,9 +12,6 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
-
-import psutil
 
 from gpu_worker.device.inspect import (
     GIB,
@@ -25,18 +22,28 @@ from gpu_worker.device.inspect import (
     diagnose_torch,
     inspect_gpu,
     inspect_torch,
+    read_memory_bytes,
 )
 from gpu_worker.device.memory_profile import SD15_MEMORY, MemoryProfile
+from gpu_worker.errors import BaseModelError
+from gpu_worker.memory.plan import (
+    AUTO,
+    CHOICES,
+    UNCOUNTED_BYTES,
+    PlanRefused,
+    TrainingMachine,
+    list_storages,
+    plan_memory,
+    usual_tflops,
+)
 from gpu_worker.models.family import ModelFamily
 from gpu_worker.models.sources.acceleration_recipes import NO_ACCELERATION, AccelerationSetting
+from gpu_worker.training.config import default_training_config
 
 #: Bytes of a number in half precision.
 _HALF_BYTES = 2
 #: A multiplication large enough to need a real kernel.
 _MATRIX_SIDE = 256
-
-
-_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def diagnose_memory(
@@ -81,14 +88,31 @@ def _diagnose_kernels(torch_info: TorchInfo | None) -> WorkerDiagnosis:
     return WorkerDiagnosis("computing", "ok", f"on {device}")
 
 
-def _read_memory_bytes() -> tuple[int, int]:
-    """Return total and free memory in bytes; a container's limit counts as the machine's."""
-    memory = psutil.virtual_memory()
-    total, free = int(memory.total), int(memory.available)
-    text = _CGROUP_LIMIT.read_text("utf-8").strip() if _CGROUP_LIMIT.is_file() else "max"
-    if text.isdecimal():
-        total = min(total, int(text))
-    return total, min(free, total)
+def diagnose_plan(
+    base_model: str, card_gb: float | None, ram_gb: float | None, choice: str = AUTO
+) -> WorkerDiagnosis:
+    """Diagnose how a training fits a card and a machine; None: those that are here. Loads no weights."""
+    from gpu_worker.models import files
+
+    family = files.FAMILIES.get(base_model)
+    try:
+        family = family or files.find_known_family(base_model)
+    except BaseModelError as error:
+        return WorkerDiagnosis("plan", "bad", str(error))
+    if card_gb is None:
+        gpu = inspect_gpu()
+        if gpu is None:
+            return WorkerDiagnosis("plan", "bad", "No NVIDIA card answers; say its size with --card-gb.")
+        card_gb = gpu.memory_bytes / GIB
+    ram_gb = read_memory_bytes()[0] / GIB if ram_gb is None else ram_gb
+    machine = TrainingMachine(card_gb * GIB - UNCOUNTED_BYTES, ram_gb * GIB, usual_tflops(card_gb * GIB))
+    title = f"{family.title} on a card of {card_gb:.0f} GB, {ram_gb:.0f} GB of RAM"
+    try:
+        plan = plan_memory(family.memory, family.native_px, machine, list_storages(choice))
+    except PlanRefused as error:
+        return WorkerDiagnosis("plan", "bad", f"{title}: {error}")
+    steps = default_training_config(family, family.native_px).steps
+    return WorkerDiagnosis("plan", "ok", f"{title}: {plan.describe(steps)}.")
 
 
 def diagnose_acceleration(setting: AccelerationSetting, family: ModelFamily) -> WorkerDiagnosis:
@@ -118,13 +142,13 @@ def diagnose_all(
     if torch_info is not None:
         yield _diagnose_kernels(torch_info)
     if torch_info is None:
-        yield diagnose_memory(*_read_memory_bytes())
+        yield diagnose_memory(*read_memory_bytes())
     else:
         from gpu_worker.models import files
 
         name = base_model or files.default_base_model(torch_info.sees_gpu)
         family = files.find_family(name)
-        yield diagnose_memory(*_read_memory_bytes(), *([family.memory] if family else []))
+        yield diagnose_memory(*read_memory_bytes(), *([family.memory] if family else []))
         if family:
             yield diagnose_family(family, gpu)
         yield WorkerDiagnosis("base model", *files.inspect_model(name, needs_vae=not base_vae))
@@ -142,6 +166,12 @@ def main() -> int:
     parser.add_argument("--accelerate", default="")
     parser.add_argument("--accelerate-recipe", default="")
     parser.add_argument("--accelerate-non-commercial", action="store_true")
+    parser.add_argument(
+        "--plan", default=None, help="say how a training of this base model fits, and no more"
+    )
+    parser.add_argument("--card-gb", type=float, default=None)
+    parser.add_argument("--ram-gb", type=float, default=None)
+    parser.add_argument("--memory", choices=CHOICES, default=AUTO)
     options = parser.parse_args()
     acceleration = AccelerationSetting(
         options.accelerate, options.accelerate_recipe, options.accelerate_non_commercial
@@ -149,7 +179,10 @@ def main() -> int:
     output = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no part of the answer
     with output:
-        diagnoses = diagnose_all(options.base_model, options.base_vae, acceleration)
+        if options.plan is None:
+            diagnoses = list(diagnose_all(options.base_model, options.base_vae, acceleration))
+        else:
+            diagnoses = [diagnose_plan(options.plan, options.card_gb, options.ram_gb, options.memory)]
         json.dump([asdict(each) for each in diagnoses], output)
     return 0
 

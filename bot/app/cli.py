@@ -82,10 +82,20 @@ def demo() -> int:
 
 @loracode.command()
 @click.option("--offline", is_flag=True, help="Ask neither Telegram nor Discord about the tokens.")
-def doctor(offline: bool) -> int:
+@click.option(
+    "--plan", metavar="BASE", help="Say how trainings of a base model fit a card: sd15, sdxl, any source."
+)
+@click.option("--card-gb", type=float, help="With --plan: the card's memory. Default: this machine's.")
+@click.option("--ram-gb", type=float, help="With --plan: the machine's memory. Default: this machine's.")
+def doctor(offline: bool, plan: str | None, card_gb: float | None, ram_gb: float | None) -> int:
     """Look at all that LoraCode needs and say what to do. Exit status 1: something has to be done."""
     from bot.app import doctor as diagnostics
 
+    if plan is not None:
+        memory = _read_environ().get("MEMORY") or "auto"
+        (diagnosis,) = diagnostics.check_plan(plan, card_gb, ram_gb, memory)
+        click.echo(" ".join(part for part in (diagnosis.detail, diagnosis.advice) if part))
+        return EXIT_PROBLEMS if diagnosis.verdict == "bad" else 0
     diagnoses = diagnostics.run_checks(_read_environ(), diagnostics.Endpoints(is_online=not offline))
     click.echo(diagnostics.format_table(diagnoses))
     return EXIT_PROBLEMS if diagnostics.has_problems(diagnoses) else 0

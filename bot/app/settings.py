@@ -78,8 +78,7 @@ class Settings(BaseSettings):
         default=30,
         ge=0,
         le=30,
-        description="How many days a backup is kept. At most 30, because backups hold photos. 0: no daily"
-        " backups.",
+        description="Days that a backup is kept, at most 30, because backups hold photos. 0: no backups.",
     )
     base_model: ModelName = Field(
         default="",
@@ -88,8 +87,7 @@ class Settings(BaseSettings):
     )
     base_vae: ModelName = Field(
         default="",
-        description="The VAE instead of the base model's own, for a Stable Diffusion 1.x: a hub id, a folder"
-        " or a `.safetensors` file. Empty: the base model's.",
+        description="The VAE instead of the base model's: a hub id, a folder or a `.safetensors` file.",
     )
     accelerate: ModelName = Field(
         default="",
@@ -104,17 +102,19 @@ class Settings(BaseSettings):
     accelerate_non_commercial: bool = Field(
         default=False, description="For `ACCELERATE`: allow a licence that forbids commercial use."
     )
+    memory: Literal["auto", "whole", "int8", "nf4"] = Field(
+        default="auto",
+        description="How base weights are stored: `whole`, `int8`, `nf4` (4 bits), or `auto`: as they fit.",
+    )
     coach: Literal["auto", "on", "off"] = Field(
         default="auto",
-        description="Whether photos are checked before a training: `on`, `off`, or `auto`, which is off for"
-        " the shipped models because they draw toys.",
+        description="Whether photos are checked before a training; `auto`: not for the shipped models.",
     )
     face_mask: bool = Field(
         default=False, description="`on`: trainings on people learn only the head, not the background."
     )
     stop_early: bool = Field(
-        default=False,
-        description="`on`: a training ends early when its likeness is clearly past its best.",
+        default=False, description="`on`: a training ends early when its likeness is clearly past its best."
     )
     train_steps: PositiveInt | None = Field(
         default=None,

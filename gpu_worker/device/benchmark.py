@@ -23,6 +23,8 @@ _CHECKPOINTING_COST = 1.4
 _REPEATS = 5
 #: Side in latents and number of layers: on a fast GPU so much that its work takes longer than starting it.
 _GPU_SLICE, _CPU_SLICE = (64, 3), (32, 1)
+#: Work of the GPU's slice, forward and backward.
+GPU_SLICE_TFLOP = 0.33
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
+
+import psutil
 
 from gpu_worker.device import kernels
 from gpu_worker.device.torch_index import Capability
@@ -14,6 +17,7 @@ GIB = 2**30
 
 #: Memory of a GPU that a training needs in the mode that saves most.
 MIN_GPU_BYTES = 4 * GIB
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True)
@@ -134,3 +138,13 @@ def inspect_gpu() -> GpuInfo | None:
         return None
     finally:
         pynvml.nvmlShutdown()
+
+
+def read_memory_bytes() -> tuple[int, int]:
+    """Return total and free memory in bytes; a container's limit counts as the machine's."""
+    memory = psutil.virtual_memory()
+    total, free = int(memory.total), int(memory.available)
+    text = _CGROUP_LIMIT.read_text("utf-8").strip() if _CGROUP_LIMIT.is_file() else "max"
+    if text.isdecimal():
+        total = min(total, int(text))
+    return total, min(free, total)

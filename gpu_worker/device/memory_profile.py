@@ -31,9 +31,12 @@ class MemoryProfile:
     parameters: float  #: of the components that are on the card
     activation_bytes: Mapping[int, float]  #: by bytes a number, without checkpointing
     checkpointed_share: float  #: of the activations that gradient checkpointing keeps
-    #: LoRA, optimizer, workspaces of the libraries. The CUDA context is there before free memory is read.
+    #: LoRA and optimizer; not the workspaces of the libraries.
     overhead_bytes: float
     min_memory_gb: float  #: of the machine: the weights are read into it
+    quantizable: float = 0.0  #: of the parameters, those that can be stored in few bits
+    parked: float = 0.0  #: parameters of components that wait in system memory
+    teraflops: float = 0.0  #: of a step without checkpointing
 
     def required_bytes(self, itemsize: int, gradient_checkpointing: bool) -> float:
         """Return the memory of a training in a precision of so many bytes a number."""
@@ -55,6 +58,8 @@ SD15_MEMORY = MemoryProfile(
     parameters=1.066e9,
     activation_bytes={2: 0.92 * GIB, 4: 1.81 * GIB},
     checkpointed_share=0.28,
-    overhead_bytes=0.3 * GIB,
+    overhead_bytes=0.12 * GIB,
     min_memory_gb=5.5,
+    quantizable=0.942e9,
+    teraflops=1.84,
 )

@@ -28,6 +28,9 @@ class DeviceConfig:
     reason: str
     #: What replaces fp16 after NaN.
     fallback_dtype: torch.dtype = torch.float32
+    #: What was free on the card when it was chosen, and its speed; None: it was not measured.
+    free_bytes: float | None = None
+    tflops: float | None = None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -73,7 +76,8 @@ def select_device(
     fallback_dtype = (
         torch.bfloat16 if bf16 and bf16.is_finite and memory_mode.dtype is torch.float16 else torch.float32
     )
-    return DeviceConfig(device, memory_mode, reason, fallback_dtype)
+    tflops = benchmark.GPU_SLICE_TFLOP / timings[memory_mode.dtype].seconds if free_bytes else None
+    return DeviceConfig(device, memory_mode, reason, fallback_dtype, free_bytes, tflops)
 
 
 def _ensure_kernels() -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from gpu_worker.device.memory_modes import MemoryMode, NotFinite
 from gpu_worker.device.memory_profile import WeightStorage
 from gpu_worker.device.placement import DeviceConfig
+from gpu_worker.memory.plan import MemoryPlan
 from gpu_worker.memory.quantized_layers import select_inner_paths, store_layers
 from gpu_worker.models.family import ModelFamily
 from gpu_worker.models.inputs import latents as model_latents
@@ -54,6 +55,7 @@ class BaseModel(ABC):
         self.other_vae = other_vae
         self.noise_process, self.device_config = noise_process, device_config
         self.memory_mode = MemoryMode(device_config.dtype)
+        self.memory_plan: MemoryPlan | None = None  #: None: nothing had to be planned
         self.lora_hooks = LoraHooks()
         self.targets_by_name: dict[str, LoraTarget] = {}
         self._names_by_other: dict[str, str] = {}

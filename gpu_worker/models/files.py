@@ -20,6 +20,9 @@ from gpu_worker.models.sources.vae import create_hub, find_local_vae
 
 _SHIPPED = {family.name: family for family in (TINY, DRAWN, TINY_XL)}
 
+#: What is known without a file or a hub.
+FAMILIES = {**_SHIPPED, **{family.name: family for family in (SD15, SDXL)}}
+
 Inspection = tuple[Literal["ok", "warn", "bad"], str, str]
 
 
@@ -49,6 +52,18 @@ def find_family(name: str) -> ModelFamily | None:
         return recognise_family(name)
     except BaseModelError:
         return None
+
+
+def find_known_family(name: str, hub: Hub | None = None) -> ModelFamily:
+    """Return the family of a base model that can be loaded, and downloaded; raises BaseModelError."""
+    name, hub = resolve_name(name), hub or Hub(timeout_s=5.0)
+    family = recognise_family(name, hub)
+    verdict, detail, _ = _inspect_name(name, hub, needs_vae=False)
+    if verdict == "bad":
+        raise BaseModelError(detail)
+    if name not in _SHIPPED and find_local(name) is None:
+        hub.ensure_room(name, prefer_half=True)
+    return family
 
 
 def inspect_model(name: str, hub: Hub | None = None, needs_vae: bool = True) -> Inspection:

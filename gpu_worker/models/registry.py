@@ -10,8 +10,11 @@ from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
 from gpu_worker.device import cuda_errors, placement
+from gpu_worker.device.inspect import read_memory_bytes
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.errors import BaseModelError, JobProblem
+from gpu_worker.memory import selection
+from gpu_worker.memory.plan import AUTO, MemoryPlan, PlanRefused
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.family import ModelFamily
 from gpu_worker.models.files import recognise_family
@@ -43,15 +46,17 @@ def load_base_model(
     dtype: torch.dtype | None = None,
     on_progress: ProgressCallback = lambda _: None,
     vae_name: str = "",
+    memory: str = AUTO,
 ) -> BaseModel:
     """Load a shipped model by its name, a diffusers folder, a `.safetensors` file or a hub id.
 
     An empty name means SD 1.5 on a machine with CUDA, and `drawn` elsewhere. `vae_name`, a folder, a file or
-    a hub id, replaces the VAE. `on_progress` is called with the progress of a download. Raises BaseModelError
-    if the model cannot be loaded.
+    a hub id, replaces the VAE. `on_progress` is called with the progress of a download. `memory` is
+    how frozen weights are stored, one of `plan.CHOICES`. Raises BaseModelError if the model cannot be
+    loaded.
     """
     try:
-        return _load(name, dtype, on_progress, vae_name)
+        return _load(name, dtype, on_progress, vae_name, memory)
     except Exception as error:
         if not cuda_errors.is_out_of_memory(error):
             raise
@@ -61,7 +66,9 @@ def load_base_model(
     raise _build_memory_error(resolve_name(name) or hub.SD15)
 
 
-def _load(name: str, dtype: torch.dtype | None, on_progress: ProgressCallback, vae_name: str) -> BaseModel:
+def _load(
+    name: str, dtype: torch.dtype | None, on_progress: ProgressCallback, vae_name: str, memory: str
+) -> BaseModel:
     _silence_libraries()
     name = resolve_name(name) or (hub.SD15 if torch.cuda.is_available() else drawn.NAME)
     if vae_name and name == drawn.NAME:
@@ -70,6 +77,7 @@ def _load(name: str, dtype: torch.dtype | None, on_progress: ProgressCallback, v
         find_local(name)  # first, as to measure precisions takes seconds
     family = _SHIPPED.get(name) or recognise_family(name)
     device_config = _select_device(name, dtype, family)
+    device_config, plan = _plan_memory(name, device_config, family, memory)
     path = None if name in _EMBEDDED else _locate(name, device_config, on_progress)
     is_xl = name == TINY_XL.name if path is None else is_sdxl(path)
     other_vae = (
@@ -79,6 +87,7 @@ def _load(name: str, dtype: torch.dtype | None, on_progress: ProgressCallback, v
     )
     load = _load_sdxl if is_xl else _load_sd15
     base = load(name, path, device_config, other_vae)
+    base.memory_plan = plan
     log.info("base model %s on %s: %s", base.name, device_config.device, device_config.reason)
     return base
 
@@ -146,6 +155,23 @@ def _select_device(name: str, dtype: torch.dtype | None, family: ModelFamily) ->
     if device_config.dtype is torch.float16 and device_config.device.type == "cpu":
         raise BaseModelError(JobProblem.FP16_ON_CPU)
     return device_config
+
+
+def _plan_memory(
+    name: str, device_config: DeviceConfig, family: ModelFamily, choice: str
+) -> tuple[DeviceConfig, MemoryPlan | None]:
+    try:
+        device_config, plan = selection.fit_device(device_config, family.memory, family.native_px, choice)
+    except PlanRefused as error:
+        raise BaseModelError(
+            JobProblem.BASE_MODEL_OUT_OF_MEMORY,
+            name=_get_public_name(name),
+            needed_gib=f"{error.needed_bytes / 2**30:.1f}",
+            free_gib=f"{read_memory_bytes()[0] / 2**30:.1f}",
+            device="cpu",
+        ) from error
+    log.info("%s: %s", _get_public_name(name), plan or device_config.memory_mode)
+    return device_config, plan
 
 
 def _get_public_name(name: str) -> str:

@@ -142,6 +142,7 @@ class WorkerHealth(ProtocolMessage, frozen=True):
     family: str = ""  #: of the base model: which LoRAs fit it; empty: not known yet
     licence: str = ""  #: the name of the base model's licence
     native_px: int = 0  #: side of the pictures that it is trained on; 0: not known yet
+    memory_plan: str = ""  #: how a training fits the card, for the admin; empty: not known yet
 
 
 class ReadyMessage(ProtocolMessage, frozen=True):

@@ -14,6 +14,7 @@ from gpu_worker.generation import generate as generation
 from gpu_worker.generation.generate import GenerationContext
 from gpu_worker.kohya.external.trainer import SdScriptsTrainer
 from gpu_worker.lora.acceleration import Acceleration
+from gpu_worker.memory.plan import AUTO
 from gpu_worker.models import files
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.family import ModelFamily
@@ -38,15 +39,17 @@ class TorchEngine:
         sd_scripts: SdScriptsTrainer | None = None,
         base_vae: str = "",
         acceleration: AccelerationSetting = NO_ACCELERATION,
+        memory: str = AUTO,
     ) -> None:
         """Set the base model (empty: the machine's default) and the steps (None: the family's default).
 
         With `sd_scripts`, trainings run there; pictures are still generated here. `base_vae` replaces the
-        base model's VAE. `acceleration` is for fast pictures.
+        base model's VAE. `acceleration` is for fast pictures, `memory` how weights are stored.
         """
         self._base_model_name = base_model
         self._base_vae_name = base_vae
         self._acceleration = acceleration
+        self._memory = memory
         self._train_steps = train_steps
         self._sd_scripts = sd_scripts
         self._base: BaseModel | None = None
@@ -111,13 +114,22 @@ class TorchEngine:
             family=family.name if family else "",
             licence=family.licence if family else "",
             native_px=base.native_px if base else family.native_px if family else 0,
+            memory_plan=self._describe_memory(base) if base else "",
         )
 
     def _training_config(self, base: BaseModel) -> TrainingConfig:
         default_config = config.default_training_config(base.family, base.native_px)
+        if base.memory_plan:
+            side_px = min(default_config.resolution_px, base.memory_plan.size_px)
+            default_config = replace(default_config, resolution_px=side_px)
         if self._train_steps is None:
             return default_config
         return replace(default_config, steps=self._train_steps)
+
+    def _describe_memory(self, base: BaseModel) -> str:
+        if base.memory_plan is None:
+            return str(base.memory_mode)
+        return base.memory_plan.describe(self._training_config(base).steps)
 
     def _unload_base(self) -> None:
         """Free the base model: a GPU seldom has memory for two."""
@@ -130,7 +142,10 @@ class TorchEngine:
         if self._base is None:
             try:
                 self._base = load_base_model(
-                    self._base_model_name, on_progress=self._on_loading, vae_name=self._base_vae_name
+                    self._base_model_name,
+                    on_progress=self._on_loading,
+                    vae_name=self._base_vae_name,
+                    memory=self._memory,
                 )
             finally:
                 self._loading_status = ""  # also after a failed download

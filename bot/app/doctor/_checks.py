@@ -102,8 +102,18 @@ def check_settings(environ: Mapping[str, str]) -> tuple[Settings, Diagnosis]:
 
 def check_worker(base_model: str, base_vae: str = "", more_arguments: Sequence[str] = ()) -> list[Diagnosis]:
     """Let a process that may load torch look at torch, card, memory and model files."""
-    command = [sys.executable, "-m", "gpu_worker.doctor", "--base-model", base_model]
-    command += ["--base-vae", base_vae, *more_arguments]
+    return _ask_worker("--base-model", base_model, "--base-vae", base_vae, *more_arguments)
+
+
+def check_plan(base_model: str, card_gb: float | None, ram_gb: float | None, memory: str) -> list[Diagnosis]:
+    """Ask how a training of a base model fits a card; None: the one that is here."""
+    sizes = {"--card-gb": card_gb, "--ram-gb": ram_gb}
+    known_sizes = [part for name, size in sizes.items() if size for part in (name, str(size))]
+    return _ask_worker("--plan", base_model, "--memory", memory, *known_sizes)
+
+
+def _ask_worker(*arguments: str) -> list[Diagnosis]:
+    command = [sys.executable, "-m", "gpu_worker.doctor", *arguments]
     environ = {name: value for name, value in os.environ.items() if "_BOT_TOKEN" not in name}
     try:
         result = subprocess.run(  # noqa: S603 - our own module

@@ -210,6 +210,7 @@ def merge_health(healths: Sequence[WorkerHealth]) -> WorkerHealth | None:
         family=next((each.family for each in healths if each.family), ""),
         native_px=max(each.native_px for each in healths),
         licence=next((each.licence for each in healths if each.licence), ""),
+        memory_plan=next((each.memory_plan for each in healths if each.memory_plan), ""),
     )
 
 

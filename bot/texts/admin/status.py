@@ -100,6 +100,8 @@ def _format_worker(health: WorkerHealth | None) -> list[str]:
     ]
     if health.family:
         lines.insert(1, f"Family: {health.family}, {health.licence}")
+    if health.memory_plan:
+        lines.append(f"Memory: {health.memory_plan}")
     if health.device_memory_used_bytes is not None and health.device_memory_total_bytes is not None:
         used_text, total_text = (
             _format_bytes(health.device_memory_used_bytes),

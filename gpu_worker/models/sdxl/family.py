@@ -46,8 +46,11 @@ SDXL = ModelFamily(
         parameters=2.651e9,  # UNet and VAE; the text encoders are in system memory
         activation_bytes={2: 6.4 * GIB, 4: 12.8 * GIB},
         checkpointed_share=0.1,
-        overhead_bytes=0.8 * GIB,
+        overhead_bytes=0.64 * GIB,
         min_memory_gb=12.0,
+        quantizable=2.559e9,
+        parked=0.818e9,
+        teraflops=14.7,
     ),
     wide_paths=("vae", "unet.conv_in", "unet.conv_out", "unet.time_embedding", "unet.add_embedding"),
     parks_text_encoders=True,

@@ -92,6 +92,11 @@ class Hub:
             raise BaseModelError(JobProblem.BASE_MODEL_NO_SAFETENSORS, name=name)
         return info.sha, needed_files
 
+    def ensure_room(self, name: str, prefer_half: bool) -> None:
+        """Raise BaseModelError if a model that is not here is larger than the disk's free space."""
+        if self.find_cached(name) is None:
+            self._ensure_disk_space(name, self.list_files(name, prefer_half)[1])
+
     def get_folder(self, name: str, prefer_half: bool, on_progress: ProgressCallback) -> Path:
         """Return a model's folder; download missing files, and call `on_progress` meanwhile.
 

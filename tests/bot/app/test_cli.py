@@ -177,3 +177,15 @@ def test_a_setting_found_wrong_at_start_is_one_line(
     assert ran.returncode == 2
     assert ran.stderr.startswith("loracode: WORKERS: 2 workers need a card each")
     assert len(ran.stderr.splitlines()) == 1
+
+
+def test_a_plan_is_one_line_and_a_refusal_ends_with_one(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["doctor", "--plan", "sdxl", "--card-gb", "6", "--ram-gb", "16"]) == 0
+    assert "6 GB, 16 GB of RAM: weights int8" in capsys.readouterr().out
+    monkeypatch.setenv("MEMORY", "whole")
+    assert main(["doctor", "--plan", "sdxl", "--card-gb", "6", "--ram-gb", "16"]) == 1
+    told = capsys.readouterr().out
+    assert "does not fit: it needs" in told
+    assert len(told.splitlines()) == 1

@@ -1,0 +1,158 @@
+"""What a training of a family takes on a machine, told before anything is downloaded. Pure and torch-free.
+
+Bytes are those that torch has in use, as `benchmarks.card` counts them; times are rough.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gpu_worker.device.memory_profile import GIB, MemoryProfile, WeightStorage
+from gpu_worker.errors import WorkerError
+
+AUTO = "auto"
+#: What `MEMORY` may be.
+CHOICES = (AUTO, *WeightStorage)
+#: Of a card, for what no count knows: CUDA context, workspaces of cuBLAS and cuDNN, a desktop.
+UNCOUNTED_BYTES = 0.9 * GIB
+#: Of the machine: bot, worker, libraries and system.
+PROGRAM_BYTES = 4 * GIB
+#: Gradient checkpointing computes the forward pass again.
+_CHECKPOINTING_WORK = 1.4
+#: By how much a step is longer for widening its weights; reasoned from the bytes that it moves.
+_STORAGE_TIME = {WeightStorage.WHOLE: 1.0, WeightStorage.INT8: 1.1, WeightStorage.NF4: 1.2}
+#: Shares of the native side that are tried, and what sides are multiples of.
+_SIDES, _SIDE_STEP_PX = (1.0, 0.75, 0.5), 64
+#: What cards of a size usually sustain in half precision, in TFLOP/s.
+_USUAL_TFLOPS = ((7, 2.6), (13, 11.0), (17, 20.0), (math.inf, 40.0))
+
+
+class PlanProblem(enum.Enum):
+    """What a machine lacks."""
+
+    CARD = "card"
+    MEMORY = "memory"
+
+
+class PlanRefused(WorkerError):
+    """A training does not fit; `needed_bytes` is the least of what is lacking that would do."""
+
+    def __init__(self, problem: PlanProblem, needed_bytes: float) -> None:
+        self.problem, self.needed_bytes = problem, needed_bytes
+        what = "of free memory on the card" if problem is PlanProblem.CARD else "of RAM"
+        super().__init__(f"A training does not fit: it needs {_format_up(needed_bytes)} GB {what}.")
+
+
+@dataclass(frozen=True)
+class TrainingMachine:
+    """What there is to train with."""
+
+    card_bytes: float  #: free on the card
+    memory_bytes: float  #: RAM
+    tflops: float  #: that the card sustains
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """How a training fits a machine."""
+
+    storage: WeightStorage
+    gradient_checkpointing: bool
+    size_px: int  #: side of the training pictures
+    card_bytes: float
+    memory_bytes: float
+    step_s: float
+
+    def __str__(self) -> str:
+        checkpointing = ", gradient checkpointing" * self.gradient_checkpointing
+        return (
+            f"weights {self.storage}{checkpointing}, {self.size_px} px, about {self.step_s:.2g} s a step;"
+            f" {self.card_bytes / GIB:.1f} GB of the card, {self.memory_bytes / GIB:.1f} GB of RAM"
+        )
+
+    def describe(self, steps: int) -> str:
+        """Return it in words, with the time of a training of so many steps."""
+        return f"{self}; {max(1, round(self.step_s * steps / 60))} min a training"
+
+
+def list_storages(choice: str) -> tuple[WeightStorage, ...]:
+    """Return the ways to store weights that a plan may choose from, in its order."""
+    return tuple(WeightStorage) if choice == AUTO else (WeightStorage(choice),)
+
+
+def usual_tflops(card_bytes: float) -> float:
+    """Return what cards with so much memory usually sustain."""
+    return next(tflops for limit_gb, tflops in _USUAL_TFLOPS if card_bytes < limit_gb * GIB)
+
+
+def plan_memory(
+    profile: MemoryProfile,
+    native_px: int,
+    machine: TrainingMachine,
+    storages: Sequence[WeightStorage] = tuple(WeightStorage),
+    itemsize: int = 2,
+) -> MemoryPlan:
+    """Return the first plan that fits; raises PlanRefused with the least that would help.
+
+    The order is: whole weights, 8 bits, 4 bits, and then the same at smaller sizes. `itemsize` is of the
+    precision that is computed in.
+    """
+    plans = list(_list_plans(profile, native_px, machine, storages, itemsize))
+    for plan in plans:
+        if plan.card_bytes <= machine.card_bytes and plan.memory_bytes <= machine.memory_bytes:
+            return plan
+    fitting = [plan for plan in plans if plan.card_bytes <= machine.card_bytes]
+    if fitting:
+        raise PlanRefused(PlanProblem.MEMORY, min(plan.memory_bytes for plan in fitting))
+    raise PlanRefused(PlanProblem.CARD, min(plan.card_bytes for plan in plans))
+
+
+def _list_plans(
+    profile: MemoryProfile,
+    native_px: int,
+    machine: TrainingMachine,
+    storages: Sequence[WeightStorage],
+    itemsize: int,
+) -> Iterator[MemoryPlan]:
+    for side in _SIDES:
+        size_px = int(native_px * side) // _SIDE_STEP_PX * _SIDE_STEP_PX
+        area = (size_px / native_px) ** 2
+        for storage in storages:
+            for is_checkpointed in (False, True):
+                work = profile.teraflops * area * (_CHECKPOINTING_WORK if is_checkpointed else 1.0)
+                step_s = work * _STORAGE_TIME[storage] / machine.tflops
+                yield MemoryPlan(
+                    storage,
+                    is_checkpointed,
+                    size_px,
+                    compute_card_bytes(profile, storage, itemsize, is_checkpointed, area),
+                    _compute_memory_bytes(profile, storage, itemsize),
+                    step_s,
+                )
+
+
+def compute_card_bytes(
+    profile: MemoryProfile, storage: WeightStorage, itemsize: int, is_checkpointed: bool, area: float = 1.0
+) -> float:
+    """Return what a training takes at most; `area` is that of its pictures beside the native one's.
+
+    A layer that is widened is not at the peak, which is where most activations are kept.
+    """
+    stored_bytes = storage.bytes_per_weight or itemsize
+    weights_bytes = (profile.parameters - profile.quantizable) * itemsize + profile.quantizable * stored_bytes
+    activation_bytes = profile.activation_bytes[itemsize] * area
+    activation_bytes *= profile.checkpointed_share if is_checkpointed else 1.0
+    return weights_bytes + activation_bytes + profile.overhead_bytes
+
+
+def _compute_memory_bytes(profile: MemoryProfile, storage: WeightStorage, itemsize: int) -> float:
+    """Return the RAM: programs, what waits there for its use, and checkpoints on their way to the bot."""
+    parked_bytes = profile.parked * (storage.bytes_per_weight or itemsize)
+    return PROGRAM_BYTES + parked_bytes + profile.overhead_bytes
+
+
+def _format_up(num_bytes: float) -> str:
+    return f"{math.ceil(num_bytes / GIB * 10) / 10:.1f}"

@@ -1,0 +1,55 @@
+"""Fit a base model into the device that was chosen, by the plan or as the operator says."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from gpu_worker.device.inspect import read_memory_bytes
+from gpu_worker.device.memory_profile import GIB, MemoryProfile, WeightStorage
+from gpu_worker.device.placement import DeviceConfig
+from gpu_worker.memory.plan import (
+    AUTO,
+    MemoryPlan,
+    PlanProblem,
+    PlanRefused,
+    TrainingMachine,
+    list_storages,
+    plan_memory,
+    usual_tflops,
+)
+
+#: Of what is free, for workspaces of cuBLAS and cuDNN and holes between blocks; the CUDA context is there.
+_RESERVED_BYTES = 0.4 * GIB
+log = logging.getLogger(__name__)
+
+
+def fit_device(
+    device_config: DeviceConfig, profile: MemoryProfile, native_px: int, choice: str = AUTO
+) -> tuple[DeviceConfig, MemoryPlan | None]:
+    """Return the device with the memory mode of the plan; None where nothing has to be planned.
+
+    On a card that is too small it is the mode that takes least: pictures may still fit. Raises PlanRefused
+    for too little RAM, before the system ends the process.
+    """
+    storages = list_storages(choice)
+    if device_config.free_bytes is None:
+        storage = WeightStorage.WHOLE if choice == AUTO else storages[0]
+        return _set_mode(device_config, storage, device_config.memory_mode.gradient_checkpointing), None
+    free_bytes = device_config.free_bytes - _RESERVED_BYTES
+    machine = TrainingMachine(
+        free_bytes, read_memory_bytes()[0], device_config.tflops or usual_tflops(free_bytes)
+    )
+    try:
+        plan = plan_memory(profile, native_px, machine, storages, device_config.dtype.itemsize)
+    except PlanRefused as error:
+        if error.problem is PlanProblem.MEMORY:
+            raise
+        log.warning("%s Pictures may still be drawn.", error)
+        return _set_mode(device_config, storages[-1], True), None
+    return _set_mode(device_config, plan.storage, plan.gradient_checkpointing), plan
+
+
+def _set_mode(device_config: DeviceConfig, storage: WeightStorage, is_checkpointed: bool) -> DeviceConfig:
+    memory_mode = replace(device_config.memory_mode, storage=storage, gradient_checkpointing=is_checkpointed)
+    return replace(device_config, memory_mode=memory_mode)

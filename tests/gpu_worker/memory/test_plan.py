@@ -1,0 +1,152 @@
+"""What a training takes on a machine, told before anything is downloaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bot.app.settings import Settings
+from bot.app.worker_command import make_worker_command
+from gpu_worker.device.memory_modes import MemoryMode
+from gpu_worker.device.memory_profile import GIB, SD15_MEMORY, WeightStorage
+from gpu_worker.device.placement import DeviceConfig
+from gpu_worker.doctor import diagnose_plan
+from gpu_worker.memory.plan import (
+    MemoryPlan,
+    PlanProblem,
+    PlanRefused,
+    TrainingMachine,
+    list_storages,
+    plan_memory,
+)
+from gpu_worker.memory.selection import fit_device
+from gpu_worker.models.registry import load_base_model
+from gpu_worker.models.sdxl.family import SDXL
+from gpu_worker.protocol import DoneEvent, TrainRequest
+from gpu_worker.training.config import TrainingConfig
+from gpu_worker.training.trainer import train
+
+WHOLE, INT8, NF4 = WeightStorage
+PLENTY_BYTES = 64 * GIB
+
+
+def plan_sdxl(
+    card_gb: float, ram_bytes: float = PLENTY_BYTES, storages: Sequence[WeightStorage] = tuple(WeightStorage)
+) -> MemoryPlan:
+    return plan_memory(SDXL.memory, 1024, TrainingMachine(card_gb * GIB, ram_bytes, 10.0), storages)
+
+
+def test_the_first_that_fits_is_chosen_in_its_order() -> None:
+    chosen = [plan_sdxl(card_gb) for card_gb in (24, 8, 5, 3.4, 2.7)]
+    assert [(plan.storage, plan.gradient_checkpointing, plan.size_px) for plan in chosen] == [
+        (WHOLE, False, 1024),
+        (WHOLE, True, 1024),
+        (INT8, True, 1024),
+        (NF4, True, 1024),
+        (NF4, True, 768),
+    ]
+
+
+@pytest.mark.parametrize("card_gb", [2.6, 3, 4, 6, 8, 12, 16, 24])
+def test_a_plan_never_takes_more_than_there_is(card_gb: float) -> None:
+    plan = plan_sdxl(card_gb)
+    assert plan.card_bytes <= card_gb * GIB
+    assert plan.memory_bytes <= PLENTY_BYTES
+    assert plan.step_s > 0
+
+
+def test_more_memory_never_makes_a_plan_smaller() -> None:
+    plans = [plan_sdxl(card_gb / 4) for card_gb in range(11, 60)]
+    ranks = [(plan.size_px, -list(WeightStorage).index(plan.storage)) for plan in plans]
+    assert ranks == sorted(ranks)
+
+
+def test_a_refusal_names_the_least_that_would_help() -> None:
+    with pytest.raises(PlanRefused) as refused:
+        plan_sdxl(2)
+    assert refused.value.problem is PlanProblem.CARD
+    assert plan_sdxl(refused.value.needed_bytes / GIB).storage is NF4
+    with pytest.raises(PlanRefused, match=r"it needs \d\.\d GB of RAM") as refused:
+        plan_sdxl(8, ram_bytes=3 * GIB)
+    assert plan_sdxl(8, ram_bytes=refused.value.needed_bytes).memory_bytes == refused.value.needed_bytes
+
+
+def test_what_the_operator_asks_for_is_all_that_is_tried() -> None:
+    assert plan_sdxl(24, storages=list_storages("int8")).storage is INT8
+    with pytest.raises(PlanRefused):
+        plan_sdxl(4, storages=list_storages("whole"))
+    assert list_storages("auto") == tuple(WeightStorage)
+
+
+def test_sides_are_those_that_latents_and_buckets_have() -> None:
+    for card_gb in range(10, 100):
+        try:
+            plan = plan_memory(SD15_MEMORY, 512, TrainingMachine(card_gb / 30 * GIB, PLENTY_BYTES, 1.0))
+        except PlanRefused:
+            continue
+        assert plan.size_px % 64 == 0
+
+
+CARD = DeviceConfig(torch.device("cuda"), MemoryMode(torch.float16), "for a test")
+
+
+def test_a_measured_card_is_used_as_planned() -> None:
+    fitted, plan = fit_device(replace(CARD, free_bytes=5.2 * GIB, tflops=3.0), SDXL.memory, 1024)
+    assert plan is not None
+    assert (fitted.memory_mode.storage, fitted.memory_mode.gradient_checkpointing) == (INT8, True)
+    assert fitted.memory_mode.storage is plan.storage
+
+
+def test_a_card_that_is_too_small_still_draws_in_the_mode_that_takes_least() -> None:
+    fitted, plan = fit_device(replace(CARD, free_bytes=1.5 * GIB, tflops=3.0), SDXL.memory, 1024)
+    assert plan is None
+    assert fitted.memory_mode == MemoryMode(torch.float16, gradient_checkpointing=True, storage=NF4)
+
+
+def test_where_memory_is_not_measured_only_the_operator_s_word_counts() -> None:
+    assert fit_device(CARD, SDXL.memory, 1024) == (CARD, None)
+    assert fit_device(CARD, SDXL.memory, 1024, "nf4")[0].memory_mode.storage is NF4
+
+
+@pytest.mark.parametrize(
+    ("base_model", "card_gb", "ram_gb", "verdict", "detail"),
+    [
+        (
+            "sdxl",
+            6,
+            16,
+            "ok",
+            "SDXL on a card of 6 GB, 16 GB of RAM: weights int8, gradient checkpointing, 1024",
+        ),
+        ("sd15", 6, 16, "ok", "Stable Diffusion 1.x on a card of 6 GB, 16 GB of RAM: weights whole, 512 px"),
+        ("sdxl", 8, 2, "bad", "A training does not fit: it needs "),
+        ("sdxl", 2, 16, "bad", "GB of free memory on the card."),
+        ("not-there", 8, 16, "bad", "The base model not-there does not exist"),
+    ],
+)
+def test_the_doctor_plans_without_card_and_weights(
+    base_model: str, card_gb: float, ram_gb: float, verdict: str, detail: str
+) -> None:
+    diagnosis = diagnose_plan(base_model, card_gb, ram_gb)
+    assert diagnosis.verdict == verdict
+    assert detail in diagnosis.detail
+    assert diagnosis.detail.count("\n") == 0
+
+
+def test_the_worker_is_started_as_the_setting_says() -> None:
+    token = {"TELEGRAM_BOT_TOKEN": f"123456:{'A' * 35}"}
+    command = make_worker_command(Settings.from_environ({**token, "MEMORY": "int8"}))
+    assert command[command.index("--memory") + 1] == "int8"
+    assert "--memory" not in make_worker_command(Settings.from_environ(token))
+
+
+def test_a_small_base_stored_in_few_bits_says_so_and_trains(
+    photos: tuple[bytes, ...], quick: TrainingConfig
+) -> None:
+    base = load_base_model("tiny", memory="nf4")
+    assert str(base.memory_mode) == "float32, weights in nf4"
+    events = list(train(base, TrainRequest(job_id=1, attempt=1, photos=photos[:1]), quick))
+    assert isinstance(events[-1], DoneEvent)
