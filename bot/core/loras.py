@@ -77,7 +77,8 @@ INSTANCE_TOKENS = ("sks", "ohwx", "phol", "tzky", "kprs", "smx", "csg", "tdp")
 
 
 #: What photos can be of; the word stands behind the instance token in a trigger.
-CLASS_WORDS = ("person", "woman", "man", "dog", "cat", "thing", "style")
+STYLE_CLASS = "style"
+CLASS_WORDS = ("person", "woman", "man", "dog", "cat", "thing", STYLE_CLASS)
 
 
 #: Those of them whose faces can be compared.

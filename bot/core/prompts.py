@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from bot.core.loras import DASHES, LoraCode, to_code
+from gpu_worker.protocol import Place
 
 # Two years with a long dash between them are two years.
 _YEARS = r"(?!(?:1\d|2[01])\d\d[^\d \-](?:1\d|2[01])\d\d)"
@@ -16,6 +17,30 @@ _CODE_PATTERN = re.compile(rf"(?<!\w)[<`#]*(?:\d{{8}}|{_YEARS}\d{{4}}[ {DASHES}]
 _SELF_WORDS = ("me", "myself", "io")
 #: What is no word of the prompt: quotations, and addresses of pages and people.
 _VERBATIM = '"[^"]*"|\u201c[^\u201d]*\u201d|\u00ab[^\u00bb]*\u00bb|\\w+://\\S+|\\S*@\\S+'
+
+
+#: What people write beside a code for where in the picture its person is to be.
+_PLACES = {
+    **dict.fromkeys(("left", "sinistra"), Place.LEFT),
+    **dict.fromkeys(("middle", "centre", "center", "centro", "mezzo"), Place.MIDDLE),
+    **dict.fromkeys(("right", "destra"), Place.RIGHT),
+}
+_PLACE_PATTERN = re.compile(
+    rf"[\s,:(\[]*(?:(?:on|to|at|in|the|al|alla|a|sulla|nel)\s+){{0,2}}({'|'.join(_PLACES)})(?!\w)",
+    re.IGNORECASE,
+)
+
+
+def find_places(prompt: str, codes: Sequence[LoraCode]) -> dict[LoraCode, Place]:
+    """Return where each LoraCode's person is to be, as is written behind the codes if all have another place.
+
+    The first code may have been in front of the prompt. Otherwise they are found as the picture is drawn.
+    """
+    ends = {codes[0]: 0} | {to_code(match[0]): match.end() for match in _CODE_PATTERN.finditer(prompt)}
+    matches = [_PLACE_PATTERN.match(prompt, ends[code]) if code in ends else None for code in codes]
+    places = [_PLACES[match[1].lower()] for match in matches if match is not None]
+    is_layout = len(set(places)) == len(codes)
+    return dict(zip(codes, places if is_layout else [Place.FOUND] * len(codes), strict=True))
 
 
 def find_codes(prompt: str) -> tuple[LoraCode, ...]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+
+import msgspec
 
 from bot.core.errors import WorkerLost
 from bot.core.jobs import FailureReason, GenerationParams, Job, TrainingParams
-from bot.core.loras import PERSON_CLASSES, Lora, LoraCode, Trigger
-from bot.core.prompts import apply_style, insert_triggers, replace_names
+from bot.core.loras import PERSON_CLASSES, STYLE_CLASS, Lora, LoraCode, Trigger
+from bot.core.prompts import apply_style, find_places, insert_triggers, replace_names
 from bot.db import Database
 from bot.jobs.styles import Styles
 from bot.media.quality import TrainingHint
 from bot.media.storage import Storage
-from gpu_worker.protocol import GenerateRequest, InitImage, JobRequest, LoraUse, TrainRequest
+from gpu_worker.protocol import GenerateRequest, InitImage, JobRequest, LoraUse, Place, TrainRequest
 
 log = logging.getLogger(__name__)
 
@@ -83,11 +86,11 @@ class RequestBuilder:
         ]
 
     async def _build_generate(self, job: Job, params: GenerationParams) -> GenerateRequest:
-        loras, triggers_by_code = [], {}
+        uses_by_code, triggers_by_code = {}, {}
         prompt = params.prompt
         for code in (job.code, *params.codes):
             lora_use, lora = await self._load_lora(code, params.strength)
-            loras.append(lora_use)
+            uses_by_code[code] = lora_use
             triggers_by_code[code] = str(lora.trigger)
             if lora.account == job.account:  # its name is nobody else's to know, nor are others its person
                 is_self = code == job.code and lora.trigger.class_word in PERSON_CLASSES
@@ -111,7 +114,7 @@ class RequestBuilder:
             is_fast=params.is_fast,
             guidance_scale=params.guidance,
             sampler=params.sampler,
-            loras=tuple(loras),
+            loras=_place_people(params.prompt, uses_by_code, triggers_by_code),
             variation_strength=params.variation,
             variation_seed=params.variation_seed,
             init_image=await self._load_start(params),
@@ -165,6 +168,20 @@ async def load_references(database: Database, storage: Storage, code: LoraCode) 
     except OSError:
         log.warning("the pictures that a LoRA was chosen by are gone")
         return ()
+
+
+def _place_people(
+    prompt: str, uses_by_code: Mapping[LoraCode, LoraUse], triggers_by_code: Mapping[LoraCode, str]
+) -> tuple[LoraUse, ...]:
+    """Return the LoRAs, each with a region of the picture where there are several; a style is everywhere."""
+    codes = [code for code, trigger in triggers_by_code.items() if not trigger.endswith(f" {STYLE_CLASS}")]
+    places = find_places(prompt, codes) if len(codes) > 1 else {}
+    return tuple(
+        msgspec.structs.replace(
+            lora_use, trigger=triggers_by_code[code], place=places.get(code, Place.EVERYWHERE)
+        )
+        for code, lora_use in uses_by_code.items()
+    )
 
 
 def _caption(hint: TrainingHint | None, trigger: Trigger) -> str:

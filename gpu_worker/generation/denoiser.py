@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from gpu_worker.generation.regions import RegionSearch
 from gpu_worker.lora import layers
 from gpu_worker.lora.layers import AnyAdapter, BatchedAdapters
 from gpu_worker.models.base import BaseModel
@@ -41,6 +42,7 @@ class DenoisingImage:
     is_full_precision: bool = False  #: after NaN: fp32, whatever the base model has
     steps_done: int = 0
     pred_original_sample: Tensor | None = None  #: the last step's prediction of the final latents
+    region_search: RegionSearch | None = None  #: while it is looked for where people are
 
     @property
     def total_steps(self) -> int:
@@ -154,6 +156,18 @@ def _denoise_batch(base: BaseModel, images: Sequence[DenoisingImage], is_sequent
     image_preds = torch.split(model_pred, [len(image.conditioning) for image in images])
     for image, model_input, image_pred in zip(images, model_inputs, image_preds, strict=True):
         _apply_prediction(image, model_input, image_pred)
+    _search_regions(base, images)
+
+
+def _search_regions(base: BaseModel, images: Sequence[DenoisingImage]) -> None:
+    """Tell pictures that look for people where this step attended to them."""
+    attention = base.regions.take_maps()
+    if attention is None:
+        return
+    rows = torch.split(attention, [len(image.conditioning) for image in images])
+    for image, image_rows in zip(images, rows, strict=True):
+        if image.region_search is not None:
+            image.conditioning = image.region_search.observe(image.conditioning, image_rows[-1])
 
 
 def _predict(

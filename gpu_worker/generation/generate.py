@@ -18,7 +18,7 @@ from torch import Tensor
 from gpu_worker.device import memory_modes, placement
 from gpu_worker.device.memory_modes import ComputeError, NotFinite, OutOfMemory
 from gpu_worker.errors import BadInput, JobProblem
-from gpu_worker.generation import image_file
+from gpu_worker.generation import image_file, regions
 from gpu_worker.generation.denoiser import BatchedDenoiser, BatchSizeTuner, DenoisingImage
 from gpu_worker.generation.identity import IdentityEncoder
 from gpu_worker.generation.image_file import Recipe, RecipeLora
@@ -35,6 +35,7 @@ from gpu_worker.models.inputs.pixels import to_pixels
 from gpu_worker.protocol import (
     DoneEvent,
     GenerateRequest,
+    LoraUse,
     PreviewEvent,
     ProgressEvent,
     StartedEvent,
@@ -60,12 +61,32 @@ class GenerationContext:
 
     def encode(self, request: GenerateRequest, recipe: Recipe) -> tuple[AnyAdapter | None, Conditioning]:
         """Return the adapter of a recipe's LoRAs, and its prompts as that one has them encoded."""
-        adapter: AnyAdapter | None
-        adapter, _ = self.adapter_cache.get(self.base, request.loras)
-        if self.acceleration is not None and recipe.acceleration is not None:
-            adapter = self.acceleration.stack_on(adapter)
-        key = (*((use.sha256, use.strength) for use in request.loras), recipe.acceleration)
+        people = regions.assign_people(self.base, request.loras)
+        if people is None:
+            return self._read_prompts(request.loras, recipe)
+        # Each person's region reads the prompt with that person's LoRA alone.
+        readings = [
+            self._read_prompts(reader_loras, recipe)[1]
+            for reader_loras in regions.list_reader_loras(request.loras, people)
+        ]
+        latent_size = self.base.latent_shape(render_size_px(self.base, recipe))[1:]
+        conditioning = regions.place_people(self.base, request.loras, recipe.prompt, readings, latent_size)
+        return self._load_adapter(request.loras, recipe, people), conditioning
+
+    def _read_prompts(
+        self, loras: Sequence[LoraUse], recipe: Recipe
+    ) -> tuple[AnyAdapter | None, Conditioning]:
+        adapter = self._load_adapter(loras, recipe)
+        key = (*((use.sha256, use.strength) for use in loras), recipe.acceleration)
         return adapter, self.prompt_cache.encode(self.base, recipe, adapter, key)
+
+    def _load_adapter(
+        self, loras: Sequence[LoraUse], recipe: Recipe, people: tuple[int | None, ...] | None = None
+    ) -> AnyAdapter | None:
+        adapter, _ = self.adapter_cache.get(self.base, loras, people)
+        if self.acceleration is not None and recipe.acceleration is not None:
+            return self.acceleration.stack_on(adapter)
+        return adapter
 
     def free_adapters(self) -> None:
         """Drop the adapters that no picture in the making uses."""
@@ -204,7 +225,8 @@ def _prepare_retry(context: GenerationContext, compute_error: ComputeError, was_
 def _attach_loras(
     context: GenerationContext, request: GenerateRequest, recipes: Sequence[Recipe]
 ) -> list[Recipe]:
-    _, hashes = context.adapter_cache.get(context.base, request.loras)
+    people = regions.assign_people(context.base, request.loras)
+    _, hashes = context.adapter_cache.get(context.base, request.loras, people)
     recipe_loras = tuple(
         RecipeLora(lora.name, short_hash, lora.strength)
         for lora, short_hash in zip(request.loras, hashes, strict=True)
@@ -242,7 +264,7 @@ def create_image(
     scheduler, latents = base.noise_process.start(
         recipe.sampler, recipe.steps, noise, base.device, img2img_init
     )
-    return DenoisingImage(
+    image = DenoisingImage(
         conditioning=conditioning,
         guidance_scale=recipe.guidance_scale,
         adapter=adapter,
@@ -250,6 +272,8 @@ def create_image(
         latents=latents,
         generator=generator,
     )
+    image.region_search = regions.start_search(conditioning, image.total_steps)
+    return image
 
 
 def _slerp(noise: Tensor, other_noise: Tensor, weight: float) -> Tensor:

@@ -10,6 +10,7 @@ from cachetools import LRUCache
 
 from gpu_worker.lora.file import LoraFile
 from gpu_worker.lora.layers import Adapter, fit_weights, read_lora
+from gpu_worker.lora.regional import RegionalAdapter
 from gpu_worker.lora.weights import LoraWeights, ModuleWeights, SummedWeights
 from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import LoraUse
@@ -27,14 +28,17 @@ class AdapterCache:
     def __len__(self) -> int:
         return len(self._adapters)
 
-    def get(self, base: BaseModel, lora_uses: Sequence[LoraUse]) -> tuple[Adapter | None, tuple[str, ...]]:
+    def get(
+        self, base: BaseModel, lora_uses: Sequence[LoraUse], people: tuple[int | None, ...] | None = None
+    ) -> tuple[Adapter | None, tuple[str, ...]]:
         """Return the adapter of all LoRAs together, and the short hash of each file.
 
-        The adapter is None if there is no LoRA. Raises BadInput if a file is damaged or does not fit.
+        With `people` each LoRA acts in the region of that number, or everywhere where it is None. The adapter
+        is None if there is no LoRA. Raises BadInput if a file is damaged or does not fit.
         """
         if not lora_uses:
             return None, ()
-        key = (base.name, base.dtype, *((use.sha256, use.strength) for use in lora_uses))
+        key = (base.name, base.dtype, people, *((use.sha256, use.strength) for use in lora_uses))
         entry = self._adapters.get(key)
         if entry is None:
             read_files = [read_lora(base, use.data) for use in lora_uses]
@@ -42,7 +46,12 @@ class AdapterCache:
             merged_weights = merge_loras(
                 [(file, use.strength) for file, use in zip(files, lora_uses, strict=True)]
             )
-            entry = Adapter(base, merged_weights), tuple(file.short_hash for file in files)
+            adapter = (
+                Adapter(base, merged_weights)
+                if people is None
+                else RegionalAdapter(base, merged_weights, [file.weights for file in files], people)
+            )
+            entry = adapter, tuple(file.short_hash for file in files)
             self._adapters[key] = entry
         return entry
 

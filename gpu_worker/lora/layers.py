@@ -19,9 +19,10 @@ from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.lora import file as lora_file
 from gpu_worker.lora.dropout import DropoutRates, LayerDropout
 from gpu_worker.lora.file import LoraFile
-from gpu_worker.lora.module_layers import ModuleLayer, build_layer
+from gpu_worker.lora.module_layers import build_layer
 from gpu_worker.lora.weights import ModuleWeights
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.inputs.regions import RegionState
 from gpu_worker.models.lora_hooks import LoraDelta
 
 
@@ -51,13 +52,14 @@ class Adapter:
             )
             for index, (name, values) in enumerate(weights.items())
         }
+        self._deltas: Mapping[str, LoraDelta] = self._layers
 
     def activate(self) -> None:
         """Make this the only active adapter."""
         lora_hooks = self._base.lora_hooks
         if lora_hooks.active_adapter is not self:
             for name, hook in lora_hooks.by_name.items():
-                hook.active_delta = self._layers.get(name)
+                hook.active_delta = self._deltas.get(name)
             lora_hooks.active_adapter = self
 
     @property
@@ -90,9 +92,9 @@ class Adapter:
             if layer.dropout is not None:
                 layer.dropout.seed = seed
 
-    def get_layer(self, name: str) -> ModuleLayer | None:
+    def get_layer(self, name: str) -> LoraDelta | None:
         """Return the layer of a module; None if it does not adapt that module."""
-        return self._layers.get(name)
+        return self._deltas.get(name)
 
     def deactivate(self) -> None:
         """Stop its effect, if it is the active adapter."""
@@ -153,7 +155,7 @@ class BatchedAdapters:
         row_counts = [count for _, count in self._adapter_rows]
         for name, hook in lora_hooks.by_name.items():
             layers = [adapter.get_layer(name) if adapter else None for adapter, _ in self._adapter_rows]
-            hook.active_delta = BatchedLayers(layers, row_counts) if any(layers) else None
+            hook.active_delta = BatchedLayers(layers, row_counts, self._base.regions) if any(layers) else None
         lora_hooks.active_adapter = self
 
 
@@ -181,19 +183,20 @@ class StackedLayers:
 class BatchedLayers:
     """The layers of several adapters at one module, each for its own rows."""
 
-    def __init__(self, layers: Sequence[LoraDelta | None], row_counts: Sequence[int]) -> None:
-        self._layers, self._row_counts = layers, list(row_counts)
+    def __init__(
+        self, layers: Sequence[LoraDelta | None], row_counts: Sequence[int], regions: RegionState
+    ) -> None:
+        self._layers, self._row_counts, self._regions = layers, list(row_counts), regions
 
     def add(self, module: nn.Module, inputs: Tensor, output: Tensor) -> Tensor:
         """Return the module's output, with each layer's output added to its rows."""
         input_rows, output_rows = torch.split(inputs, self._row_counts), torch.split(output, self._row_counts)
-        row_groups = zip(self._layers, input_rows, output_rows, strict=True)
-        return torch.cat(
-            [
-                row_output if layer is None else layer.add(module, row_inputs, row_output)
-                for layer, row_inputs, row_output in row_groups
-            ]
-        )
+        rows, start = [], 0
+        for layer, row_inputs, row_output in zip(self._layers, input_rows, output_rows, strict=True):
+            with self._regions.select_rows(start, start + len(row_output)):
+                rows.append(row_output if layer is None else layer.add(module, row_inputs, row_output))
+            start += len(row_output)
+        return torch.cat(rows)
 
 
 def fit_weights(base: BaseModel, weights: Mapping[str, ModuleWeights]) -> dict[str, ModuleWeights]:

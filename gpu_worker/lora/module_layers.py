@@ -105,8 +105,10 @@ class LoraLayer(_Parameters):
         tensors = self._copy_tensors()
         return LoraWeights(tensors[DOWN], tensors[UP], self.alpha, tensors.get(MID))
 
-    def add(self, module: nn.Module, inputs: Tensor, output: Tensor) -> Tensor:
-        """Return the module's output plus the LoRA's output."""
+    def add(
+        self, module: nn.Module, inputs: Tensor, output: Tensor, rank_mask: Tensor | None = None
+    ) -> Tensor:
+        """Return the module's output plus the LoRA's output; a mask says where each rank acts."""
         if self.dropout is not None and self.dropout.should_skip_module():
             return output
         # Computed in the dtype of the frozen weights, as under autocast; the parameters stay fp32.
@@ -115,10 +117,14 @@ class LoraLayer(_Parameters):
             hidden_states = self._convolve(module, inputs, down)
             if self.dropout is not None:
                 hidden_states = self.dropout.apply(hidden_states, channel_dim=1)
+            if rank_mask is not None:
+                hidden_states = hidden_states * rank_mask
             return output + F.conv2d(hidden_states, up * self.scale)
         hidden_states = F.linear(inputs, down)
         if self.dropout is not None:
             hidden_states = self.dropout.apply(hidden_states, channel_dim=-1)
+        if rank_mask is not None:
+            hidden_states = hidden_states * rank_mask
         # Product and sum in one pass over the output. In place only without gradients: otherwise autograd
         # would copy whole gradients.
         rows = output.view(-1, output.shape[-1])
@@ -236,7 +242,7 @@ class SummedLayer:
     """Several layers on one module, for LoRAs of different kinds that are drawn with together."""
 
     def __init__(self, layers: list[ModuleLayer]) -> None:
-        self._layers = layers
+        self.parts = self._layers = layers
         self.dropout: LayerDropout | None = None
 
     def parameters(self) -> list[nn.Parameter]:

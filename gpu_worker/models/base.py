@@ -22,6 +22,7 @@ from gpu_worker.models.family import ModelFamily
 from gpu_worker.models.inputs import latents as model_latents
 from gpu_worker.models.inputs.conditioning import Conditioning, ImageSize
 from gpu_worker.models.inputs.latents import LatentDistribution
+from gpu_worker.models.inputs.regions import RegionState
 from gpu_worker.models.lora_hooks import LoraHooks, LoraTarget, Reach, find_targets, list_other_names
 from gpu_worker.models.noise.process import NoiseProcess
 from gpu_worker.models.sources.vae import VaeSource
@@ -36,6 +37,8 @@ class BaseModel(ABC):
 
     Every family has a VAE; `denoiser` is what predicts, and the component whose activations are large.
     """
+
+    has_regions = False  #: whether LoRAs of several people can each act in a region of a picture
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class BaseModel(ABC):
         self.memory_mode = MemoryMode(device_config.dtype)
         self.memory_plan: MemoryPlan | None = None  #: None: nothing had to be planned
         self.lora_hooks = LoraHooks()
+        self.regions = RegionState()
         self.targets_by_name: dict[str, LoraTarget] = {}
         self._names_by_other: dict[str, str] = {}
         for component in components.values():
@@ -117,6 +121,14 @@ class BaseModel(ABC):
         """Return the conditioning with what the family is told of each row's size; by default nothing."""
         del sizes
         return conditioning
+
+    def join_readings(self, readings: Sequence[Conditioning]) -> Conditioning:
+        """Return readings of one prompt as one, of which each region gets its own; where it has regions."""
+        raise NotImplementedError(f"{self.family.name} has no regions")
+
+    def find_words(self, prompt: str, words: str) -> list[tuple[int, ...]]:
+        """Return where words stand among the tokens of a prompt that is drawn, once for each time they do."""
+        raise NotImplementedError(f"{self.family.name} has no regions")
 
     def component_dtype(self, name: str, dtype: torch.dtype) -> torch.dtype:
         """Return the precision of a component in a memory mode of this one; by default the same."""

@@ -66,6 +66,7 @@ class LoraGroup:
     end_paths: tuple[str, ...] = ()  #: and these modules by LyCORIS
     names: NameTable | None = None  #: what files call its modules; None: as diffusers does
     other_prefixes: tuple[str, ...] = ()  #: what names of its modules begin with in files of others
+    text_paths: tuple[str, ...] = ()  #: how paths of its modules end that read text and no picture
 
     @property
     def is_text_encoder(self) -> bool:

@@ -31,6 +31,11 @@ class LoraTarget:
     group: LoraGroup
     reach: Reach = Reach.BLOCK
 
+    @property
+    def reads_text(self) -> bool:
+        """Whether its input is the text of a prompt and no picture."""
+        return self.group.is_text_encoder or self.path.endswith(self.group.text_paths)
+
 
 class LoraDelta(Protocol):
     """What a hook adds to its module's output."""

@@ -58,6 +58,16 @@ class TrainRequest(ProtocolMessage, frozen=True):
     start_step: int = 0  #: steps that it has been trained for; steps are numbered from there
 
 
+class Place(enum.StrEnum):
+    """Where in a picture a LoRA acts."""
+
+    EVERYWHERE = ""
+    FOUND = "found"  #: where the picture attends to its trigger
+    LEFT = "left"
+    MIDDLE = "middle"
+    RIGHT = "right"
+
+
 class LoraUse(msgspec.Struct, frozen=True, kw_only=True):
     """A LoRA and its strength in a picture."""
 
@@ -65,6 +75,8 @@ class LoraUse(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str  #: of `data`, hexadecimal; the key of the worker's cache
     name: str  #: the LoraCode, for the picture's metadata
     strength: float = 1.0
+    trigger: str = ""  #: the words that stand for it in the prompt
+    place: Place = Place.EVERYWHERE  #: of two or more with another place, each acts in its own region
 
 
 class InitImage(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
@@ -12,17 +13,21 @@ from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.family import ModelFamily
 from gpu_worker.models.inputs.conditioning import Conditioning
+from gpu_worker.models.inputs.region_attention import RegionalAttention
+from gpu_worker.models.inputs.regions import Regions, flatten_readings
 from gpu_worker.models.noise.diffusion import Diffusion
 from gpu_worker.models.sd15.loading import ModelComponents
 from gpu_worker.models.sources.vae import VaeSource
 from gpu_worker.models.text.clip.encoder import ClipEncoder
 from gpu_worker.models.text.clip.tokenizer import CHUNK_TOKENS
 
-_EMBEDS = "prompt_embeds"  #: (rows, tokens, width)
+_EMBEDS = "prompt_embeds"  #: (rows, tokens, width); with regions (rows, readings, tokens, width)
 
 
 class Sd15Model(BaseModel):
     """The frozen components of one Stable Diffusion 1.x."""
+
+    has_regions = True
 
     def __init__(
         self,
@@ -39,6 +44,7 @@ class Sd15Model(BaseModel):
         components = {"unet": parts.unet, "vae": parts.vae, "text_encoder": parts.text_encoder}
         diffusion = Diffusion(parts.scheduler_config, family.sampling.fast_timesteps)
         super().__init__(name, family, components, diffusion, device_config, other_vae)
+        self.unet.set_attn_processor(RegionalAttention(self.regions))
 
     @property
     def native_px(self) -> int:
@@ -58,8 +64,19 @@ class Sd15Model(BaseModel):
     def predict(self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         """Return the UNet's prediction."""
         prompt_embeds = conditioning.tensors[_EMBEDS].to(self.dtype)
-        model_pred: Tensor = self.unet(latents.to(self.dtype), timesteps, prompt_embeds).sample
+        with self.regions.use(Regions.from_conditioning(conditioning, prompt_embeds)):
+            model_pred: Tensor = self.unet(
+                latents.to(self.dtype), timesteps, flatten_readings(prompt_embeds)
+            ).sample
         return model_pred.float()
+
+    def join_readings(self, readings: Sequence[Conditioning]) -> Conditioning:
+        """Return the readings one behind the other."""
+        return Conditioning({_EMBEDS: torch.stack([each.tensors[_EMBEDS] for each in readings], dim=1)})
+
+    def find_words(self, prompt: str, words: str) -> list[tuple[int, ...]]:
+        """Return where words stand among the tokens."""
+        return self._encoder.find_words(prompt, words)
 
     def encode_prompts(
         self, prompts: Sequence[str], clip_skip: int | None = None, max_token_length: int = CHUNK_TOKENS

@@ -26,6 +26,7 @@ SDXL = ModelFamily(
             block_classes=("Transformer2DModel",),
             conv_block_classes=("ResnetBlock2D", "Downsample2D", "Upsample2D"),
             end_paths=("conv_in", "time_embedding.linear_1", "time_embedding.linear_2", "conv_out"),
+            text_paths=("attn2.to_k", "attn2.to_v"),
             names=UNET_NAMES,
         ),
         LoraGroup(

@@ -13,19 +13,23 @@ from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.family import ModelFamily
 from gpu_worker.models.inputs.conditioning import Conditioning, ImageSize
+from gpu_worker.models.inputs.region_attention import RegionalAttention
+from gpu_worker.models.inputs.regions import Regions, flatten_readings
 from gpu_worker.models.noise.diffusion import Diffusion
 from gpu_worker.models.sdxl.loading import SdxlComponents, vae_dtype
 from gpu_worker.models.sources.vae import VaeSource
 from gpu_worker.models.text.clip.encoder import ClipEmbeddings, ClipEncoder
 from gpu_worker.models.text.clip.tokenizer import CHUNK_TOKENS
 
-_EMBEDS = "prompt_embeds"  #: (rows, tokens, width of both encoders)
+_EMBEDS = "prompt_embeds"  #: (rows, tokens, width of both encoders); with regions (rows, readings, …)
 _POOLED = "pooled_embeds"  #: (rows, width of the second)
 _SIZES = "time_ids"  #: (rows, 6), in pixels
 
 
 class SdxlModel(BaseModel):
     """The frozen components of one SDXL."""
+
+    has_regions = True
 
     def __init__(
         self,
@@ -42,6 +46,7 @@ class SdxlModel(BaseModel):
         )
         diffusion = Diffusion(parts.scheduler_config, family.sampling.fast_timesteps)
         super().__init__(name, family, parts.modules, diffusion, device_config, other_vae)
+        self.unet.set_attn_processor(RegionalAttention(self.regions))
 
     @property
     def native_px(self) -> int:
@@ -66,13 +71,26 @@ class SdxlModel(BaseModel):
         """Return the UNet's prediction."""
         tensors = conditioning.tensors
         added_conditions = {"text_embeds": tensors[_POOLED].to(self.dtype), "time_ids": tensors[_SIZES]}
-        model_pred: Tensor = self.unet(
-            latents.to(self.dtype),
-            timesteps,
-            tensors[_EMBEDS].to(self.dtype),
-            added_cond_kwargs=added_conditions,
-        ).sample
+        prompt_embeds = tensors[_EMBEDS].to(self.dtype)
+        with self.regions.use(Regions.from_conditioning(conditioning, prompt_embeds)):
+            model_pred: Tensor = self.unet(
+                latents.to(self.dtype),
+                timesteps,
+                flatten_readings(prompt_embeds),
+                added_cond_kwargs=added_conditions,
+            ).sample
         return model_pred.float()
+
+    def join_readings(self, readings: Sequence[Conditioning]) -> Conditioning:
+        """Return the readings one behind the other, and the mean of what is pooled: it is of the whole."""
+        embeds, pooled = (
+            torch.stack([each.tensors[name] for each in readings], dim=1) for name in (_EMBEDS, _POOLED)
+        )
+        return Conditioning({**readings[0].tensors, _EMBEDS: embeds, _POOLED: pooled.mean(1)})
+
+    def find_words(self, prompt: str, words: str) -> list[tuple[int, ...]]:
+        """Return where words stand among the tokens, which both encoders read alike."""
+        return self._encoders[0].find_words(prompt, words)
 
     def encode_prompts(
         self, prompts: Sequence[str], clip_skip: int | None = None, max_token_length: int = CHUNK_TOKENS

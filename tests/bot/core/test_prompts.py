@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core.loras import INSTANCE_TOKENS, LoraCode
-from bot.core.prompts import apply_style, find_codes, insert_trigger, insert_triggers, replace_names
+from bot.core.prompts import (
+    apply_style,
+    find_codes,
+    find_places,
+    insert_trigger,
+    insert_triggers,
+    replace_names,
+)
 
 ANNA, BERT = LoraCode("40713386"), LoraCode("00000007")
 TWO = {ANNA: "sks person", BERT: "ohwx person"}
@@ -146,3 +153,19 @@ def test_a_style_goes_around_the_prompt_and_none_leaves_it() -> None:
 
 def test_instance_tokens_are_different_words() -> None:
     assert len(set(INSTANCE_TOKENS)) == len(INSTANCE_TOKENS) >= 5
+
+
+@pytest.mark.parametrize(
+    ("prompt", "places"),
+    [
+        ("and 00000007 on a tandem", ("found", "found")),
+        ("left and 00000007 right on a tandem", ("left", "right")),
+        ("(on the right) and 0000 0007, left", ("right", "left")),
+        ("40713386 a sinistra e 00000007 al centro", ("left", "middle")),
+        ("left and 00000007 on a tandem", ("found", "found")),
+        ("40713386 left the room with 00000007 on the left", ("found", "found")),
+        ("lefty and 00000007 righteous", ("found", "found")),
+    ],
+)
+def test_a_layout_is_what_stands_behind_every_code(prompt: str, places: tuple[str, str]) -> None:
+    assert tuple(find_places(prompt, (ANNA, LoraCode("00000007"))).values()) == places

@@ -15,7 +15,7 @@ from bot.jobs.backends.fake import FakeBackend
 from bot.jobs.dispatcher import EXCLUSIVE_AFTER_LOSSES, Dispatcher
 from bot.jobs.styles import load_styles
 from bot.media.storage import Storage
-from gpu_worker.protocol import DoneEvent, GenerateRequest, JobRequest, StartedEvent, WorkerEvent
+from gpu_worker.protocol import DoneEvent, GenerateRequest, JobRequest, Place, StartedEvent, WorkerEvent
 from tests.support.engine import PNG, EngineRoom, open_engine_room, until
 from tests.support.services import ANNA, ANNAS, BERT, BERTS, album, consented
 
@@ -99,6 +99,14 @@ async def test_two_loras_keep_their_own_tokens_in_one_picture(
     request = await request_for(room, first, f"dancing with {second[:4]} {second[4:]}")
     assert request.prompt == "sks person, dancing with ohwx person"
     assert [lora.name for lora in request.loras] == [first, second]
+    assert [(lora.trigger, lora.place) for lora in request.loras] == [
+        ("sks person", Place.FOUND),
+        ("ohwx person", Place.FOUND),
+    ]
+    named = await request_for(room, first, f"right and {second} left")
+    assert [lora.place for lora in named.loras] == [Place.RIGHT, Place.LEFT]
+    alone = await request_for(room, first, "left of a boat")
+    assert [lora.place for lora in alone.loras] == [Place.EVERYWHERE]
 
 
 async def test_a_further_code_must_be_one_s_own_and_ready(room: EngineRoom) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from gpu_worker.models.text.clip.prompts import TokenChunk, parse_prompt, split_chunks
-from gpu_worker.models.text.clip.tokenizer import CHUNK_TOKENS
+from gpu_worker.models.text.clip.tokenizer import CHUNK_TOKENS, MAX_TOKENS
 
 #: Captions of one training, with their variants.
 _MAX_CACHED_IDS = 64
@@ -109,6 +109,17 @@ class ClipEncoder:
             pooled.append(encoded[0].pooled)
         pools = [row for row in pooled if row is not None]
         return ClipEmbeddings(torch.stack(hidden_states), torch.cat(pools) if pools else None)
+
+    def find_words(self, prompt: str, words: str) -> list[tuple[int, ...]]:
+        """Return the places of words among the tokens of `encode_weighted`, once for each time they stand."""
+        ids = tuple(self._tokenizer(words, add_special_tokens=False).input_ids)
+        chunks = split_chunks(self._tokenizer, parse_prompt(prompt))
+        return [
+            tuple(range(number * MAX_TOKENS + start + 1, number * MAX_TOKENS + start + 1 + len(ids)))
+            for number, chunk in enumerate(chunks)
+            for start in range(len(chunk.tokens))
+            if ids and chunk.tokens[start : start + len(ids)] == ids
+        ]
 
     def _encode_chunk(self, chunk: TokenChunk) -> ClipEmbeddings:
         tokenizer = self._tokenizer
