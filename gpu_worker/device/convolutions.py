@@ -1,4 +1,7 @@
-"""When cuDNN searches for the fastest way to compute a convolution: it tries ten for each size of input."""
+"""How CUDA's libraries compute: when cuDNN searches for the fastest convolution, and whether fp32 is TF32.
+
+A search tries ten ways for each size of input.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import torch
 #: In fp16 the way that cuDNN chooses without a search gives NaN on these cards, which have no tensor cores:
 #: AUTOMATIC1111/stable-diffusion-webui issue 4407, pytorch issue 58123.
 _NEEDS_SEARCH = "GTX 16"
+#: The first cards with TF32: RTX 30.
+_FIRST_WITH_TF32 = (8, 0)
 
 
 def set_default_search(gpu_name: str) -> None:
@@ -19,6 +24,11 @@ def set_default_search(gpu_name: str) -> None:
     which no cancel is heard, and they try with all the memory that is free.
     """
     torch.backends.cudnn.benchmark = _NEEDS_SEARCH in gpu_name
+
+
+def set_tf32(capability: tuple[int, int]) -> None:
+    """Multiply fp32 matrices as TF32 where the card can: twice as fast, with the exponent of fp32."""
+    torch.backends.cuda.matmul.allow_tf32 = capability >= _FIRST_WITH_TF32
 
 
 @contextmanager

@@ -44,6 +44,10 @@ class MemoryProfile:
         share = self.checkpointed_share if gradient_checkpointing else 1.0
         return self.parameters * itemsize + share * activations + self.overhead_bytes
 
+    def working_bytes(self, itemsize: int) -> float:
+        """Return what a training takes beside the weights, without checkpointing."""
+        return self.activation_bytes[itemsize] + self.overhead_bytes
+
 
 #: A shipped small model, reckoned generously.
 SMALL_MEMORY = MemoryProfile(

@@ -53,6 +53,7 @@ def select_device(
         device = torch.device("cuda", torch.cuda.current_device())
         _ensure_kernels()
         convolutions.set_default_search(torch.cuda.get_device_name())
+        convolutions.set_tf32(torch.cuda.get_device_capability())
         _limit_memory()
     else:
         device = torch.device("cpu")
@@ -108,6 +109,14 @@ def empty_cache() -> None:
     """Give memory of the GPU that torch keeps for later back to the driver."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def read_usable_memory(device: torch.device) -> int | None:
+    """Return the bytes that torch could still take on a GPU, its own cache included; None on a CPU."""
+    if device.type != "cuda":
+        return None
+    cached_bytes = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info()[0]) + cached_bytes
 
 
 def read_free_memory() -> tuple[str, int]:

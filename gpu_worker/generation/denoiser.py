@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from gpu_worker.device import placement
+from gpu_worker.device.mode_retry import ModeRetry
 from gpu_worker.generation.regions import RegionSearch
 from gpu_worker.lora import layers
 from gpu_worker.lora.layers import AnyAdapter, BatchedAdapters
@@ -96,11 +98,25 @@ class BatchSizeTuner:
 class BatchedDenoiser:
     """Denoises the pictures of all running generations."""
 
-    def __init__(self, base: BaseModel, tuner: BatchSizeTuner | None = None) -> None:
+    def __init__(
+        self, base: BaseModel, tuner: BatchSizeTuner | None = None, mode_retry: ModeRetry | None = None
+    ) -> None:
         self._base = base
+        self._mode_retry = mode_retry or ModeRetry()
         self._tuner = tuner or BatchSizeTuner()
         self._images: list[DenoisingImage] = []
         self.is_sequential = False  #: rows go through the UNet one by one, after OOM
+
+    def draw_row_by_row(self) -> None:
+        """Run the rows one by one from now on, which takes the least memory."""
+        self.is_sequential = True
+        self._mode_retry.note_fallback()
+
+    def retry_batches(self) -> None:
+        """Run rows together again, if memory ran out long ago or there is enough now."""
+        required_bytes = self._base.family.memory.working_bytes(self._base.dtype.itemsize)
+        if self._mode_retry.take(placement.read_usable_memory(self._base.device), required_bytes):
+            self.is_sequential = False
 
     def add(self, images: Sequence[DenoisingImage]) -> None:
         """Add pictures to those that can share a batch."""

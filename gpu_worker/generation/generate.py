@@ -111,6 +111,7 @@ def generate(context: GenerationContext, request: GenerateRequest) -> Generator[
     started_at = time.monotonic()
     recipes = resolve_recipes(context.base, request, context.acceleration)
     is_full_precision = False
+    context.denoiser.retry_batches()
     while True:
         try:
             pictures = yield from _GenerationAttempt(context, request, recipes, is_full_precision).run()
@@ -218,7 +219,7 @@ def _prepare_retry(context: GenerationContext, compute_error: ComputeError, was_
     if is_out_of_memory:
         if context.denoiser.is_sequential:
             raise BadInput(JobProblem.IMAGE_TOO_LARGE) from compute_error
-        context.denoiser.is_sequential = True
+        context.denoiser.draw_row_by_row()
         context.free_adapters()
 
 

@@ -10,11 +10,12 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
-from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor
 
+from gpu_worker.device.attention import AttentionProcessor, max_kernel_flops
 from gpu_worker.device.memory_modes import MemoryMode, NotFinite
 from gpu_worker.device.memory_profile import WeightStorage
+from gpu_worker.device.mode_retry import ModeRetry
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.memory.plan import MemoryPlan
 from gpu_worker.memory.quantized_layers import select_inner_paths, store_layers
@@ -59,6 +60,7 @@ class BaseModel(ABC):
         self.noise_process, self.device_config = noise_process, device_config
         self.memory_mode = MemoryMode(device_config.dtype)
         self.memory_plan: MemoryPlan | None = None  #: None: nothing had to be planned
+        self.mode_retry = ModeRetry()
         self.lora_hooks = LoraHooks()
         self.regions = RegionState()
         self.targets_by_name: dict[str, LoraTarget] = {}
@@ -74,7 +76,8 @@ class BaseModel(ABC):
                 for target in targets
                 for other in list_other_names(group, target.path)
             }
-        self.denoiser.set_attn_processor(AttnProcessor2_0())  # fused, which keeps no scores
+        self.max_kernel_flops = max_kernel_flops(device_config.tflops)
+        self.denoiser.set_attn_processor(AttentionProcessor(self.max_kernel_flops))
         self.set_memory_mode(device_config.memory_mode)
         self.keep_text_encoders(False)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from gpu_worker.device import memory_modes
+from gpu_worker.device import memory_modes, mode_retry
 from gpu_worker.device.memory_modes import ComputeError
 from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.lora import file as lora_file
@@ -127,6 +127,7 @@ def train_photos(
     )
     if latent_cache is None:  # not `or`: an empty cache is falsy
         latent_cache = LatentCache(task.latents_dir)
+    mode_retry.restore_memory_mode(base, base.family.memory)
     if task.config.gradient_checkpointing is not None:
         base.set_memory_mode(
             replace(base.memory_mode, gradient_checkpointing=task.config.gradient_checkpointing)
@@ -280,6 +281,7 @@ def _fall_back(
         *(task.job_id, cause, base.memory_mode, run_state.step, memory_mode, compute_error),
     )
     base.set_memory_mode(memory_mode)
+    base.mode_retry.note_fallback()
     return FallbackEvent(
         job_id=task.job_id,
         attempt=task.attempt,

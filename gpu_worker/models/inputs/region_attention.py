@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 import torch.nn.functional as F
-from diffusers.models.attention_processor import Attention, AttnProcessor2_0
+from diffusers.models.attention_processor import Attention
 from torch import Tensor
 
+from gpu_worker.device.attention import AttentionProcessor
 from gpu_worker.models.inputs.regions import Regions, RegionState
 
 #: Layers of so many image tokens show where things are: finer ones see texture, coarser ones the whole.
 _MIN_TOKENS, _MAX_TOKENS = 64, 1600
 
 
-class RegionalAttention(AttnProcessor2_0):  # type: ignore[misc, unused-ignore]
-    """diffusers' fused attention; with regions, image tokens attend to their own reading of the prompt."""
+class RegionalAttention(AttentionProcessor):
+    """The usual attention; with regions, image tokens attend to their own reading of the prompt."""
 
-    def __init__(self, state: RegionState) -> None:
-        super().__init__()
+    def __init__(self, state: RegionState, max_flops: float = math.inf) -> None:
+        super().__init__(max_flops)
         self._state = state
 
     def __call__(
@@ -28,15 +29,11 @@ class RegionalAttention(AttnProcessor2_0):  # type: ignore[misc, unused-ignore]
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
-        **options: Any,
     ) -> Tensor:
         """Called by diffusers in place of the attention itself."""
         regions = self._state.current
         if regions is None or encoder_hidden_states is None:
-            result: Tensor = super().__call__(
-                attn, hidden_states, encoder_hidden_states, attention_mask, temb, **options
-            )
-            return result
+            return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
         query, key, value = (
             tokens.reshape(*tokens.shape[:2], attn.heads, -1).transpose(1, 2)
             for tokens in (

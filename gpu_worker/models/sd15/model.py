@@ -44,7 +44,7 @@ class Sd15Model(BaseModel):
         components = {"unet": parts.unet, "vae": parts.vae, "text_encoder": parts.text_encoder}
         diffusion = Diffusion(parts.scheduler_config, family.sampling.fast_timesteps)
         super().__init__(name, family, components, diffusion, device_config, other_vae)
-        self.unet.set_attn_processor(RegionalAttention(self.regions))
+        self.unet.set_attn_processor(RegionalAttention(self.regions, self.max_kernel_flops))
 
     @property
     def native_px(self) -> int:

@@ -46,7 +46,7 @@ class SdxlModel(BaseModel):
         )
         diffusion = Diffusion(parts.scheduler_config, family.sampling.fast_timesteps)
         super().__init__(name, family, parts.modules, diffusion, device_config, other_vae)
-        self.unet.set_attn_processor(RegionalAttention(self.regions))
+        self.unet.set_attn_processor(RegionalAttention(self.regions, self.max_kernel_flops))
 
     @property
     def native_px(self) -> int:

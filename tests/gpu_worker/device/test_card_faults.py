@@ -49,6 +49,11 @@ def test_a_loss_that_is_read_before_its_event_is_noticed(card: PlayedCard) -> No
     assert math.isnan(means[HastyLossReader])
 
 
+def test_waiting_for_a_loss_takes_no_core(card: PlayedCard) -> None:
+    AsyncLossReader(CARD).push(1, torch.tensor([0.5], device=CARD))
+    assert card.event_options == [{"blocking": True}]
+
+
 def test_sending_without_pinning_is_noticed(card: PlayedCard) -> None:
     def send(tensor: Tensor) -> Tensor:
         return tensor.to(CARD, non_blocking=True)

@@ -74,3 +74,11 @@ def test_a_base_model_that_finds_no_memory_says_how_much_is_free_and_is_loaded_l
         }
         card.capacity_bytes = float("inf")
         assert load_base_model(base_model).device.type == "cuda"
+
+
+@pytest.mark.parametrize(("capability", "has_tf32"), [((6, 1), False), ((7, 5), False), ((8, 6), True)])
+def test_full_precision_is_tf32_where_the_card_has_it(capability: tuple[int, int], has_tf32: bool) -> None:
+    with play(PlayedCard(capability)):
+        placement.select_device(is_small_model=True)
+        assert torch.backends.cuda.matmul.allow_tf32 is has_tf32
+    assert torch.backends.cuda.matmul.allow_tf32 is False

@@ -201,6 +201,20 @@ def test_a_training_that_is_too_large_takes_the_next_mode_with_nothing_left_on_t
     assert card.live_bytes == at_rest
 
 
+def test_pictures_that_are_too_many_are_drawn_row_by_row_with_nothing_left_on_the_card(
+    base: BaseModel, card: PlayedCard, lora: bytes
+) -> None:
+    request = with_(count=4, steps=1, loras=(use(lora),))
+    at_rest = card.live_bytes
+    draw(base, request)
+    card.capacity_bytes = card.peak_bytes - 1
+    context = GenerationContext(base)
+    events = list(generate(context, request))
+    assert isinstance(events[-1], DoneEvent)
+    assert context.denoiser.is_sequential
+    assert card.live_bytes_at_empty_cache == [at_rest]  # outside of the handler, which holds the failed pass
+
+
 def draw(base: BaseModel, request: object) -> tuple[bytes, ...]:
     last = list(generate(GenerationContext(base), request))[-1]
     assert isinstance(last, DoneEvent)

@@ -36,6 +36,7 @@ def play(card: PlayedCard) -> Iterator[PlayedCard]:
         ),
     ]
     originals = [(owner, name, getattr(owner, name)) for owner, name, _ in replaced]
+    allows_tf32 = torch.backends.cuda.matmul.allow_tf32
     overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
     lifts_cpu_tensors = torch._C._only_lift_cpu_tensors()
     for owner, name, value in replaced:
@@ -47,6 +48,7 @@ def play(card: PlayedCard) -> Iterator[PlayedCard]:
             yield card
     finally:
         torch._C._set_only_lift_cpu_tensors(lifts_cpu_tensors)
+        torch.backends.cuda.matmul.allow_tf32 = allows_tf32
         torch.__future__.set_overwrite_module_params_on_conversion(overwrites)
         for owner, name, value in originals:
             setattr(owner, name, value)
@@ -60,7 +62,8 @@ def _build_answers(card: PlayedCard) -> dict[str, Any]:
     class Event:
         """An event; it knows what was queued before it."""
 
-        def __init__(self, **_: object) -> None:
+        def __init__(self, **options: object) -> None:
+            card.event_options.append(options)
             self._copies = self._operations = 0
 
         def record(self, *_: object) -> None:

@@ -97,6 +97,8 @@ class PlayedCard(TorchDispatchMode):
         super().__init__()
         self.capability, self.name = capability, name
         self.memory_fractions: list[float] = []
+        #: What events were created with.
+        self.event_options: list[dict[str, object]] = []
         self.capacity_bytes: float = float("inf")
         self.live_bytes = self.peak_bytes = 0
         self.operations = 0

@@ -1,0 +1,75 @@
+"""When a mode that was given up for lack of memory is tried again: a game that was on is over some day."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from gpu_worker.device import memory_modes, placement
+from gpu_worker.device.memory_modes import MemoryMode
+from gpu_worker.device.memory_profile import MemoryProfile
+from gpu_worker.device.placement import DeviceConfig
+
+log = logging.getLogger(__name__)
+
+#: The upper mode is tried again after so long ...
+RETRY_AFTER_S = 3600.0
+#: ... or when so many times what it needs is free.
+FREE_FACTOR = 1.3
+
+
+class ModeRetry:
+    """Remembers since when a lower mode is used."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lowered_at: float | None = None
+
+    def note_fallback(self) -> None:
+        """Note that the mode was lowered just now."""
+        self._lowered_at = self._clock()
+
+    def take(self, free_bytes: int | None, required_bytes: float) -> bool:
+        """Return True, once, if the upper mode should be tried again.
+
+        `free_bytes` is what torch could have on the GPU; None where that is not the limit.
+        """
+        if self._lowered_at is None:
+            return False
+        is_free = free_bytes is not None and free_bytes >= FREE_FACTOR * required_bytes
+        if not is_free and self._clock() - self._lowered_at < RETRY_AFTER_S:
+            return False
+        self._lowered_at = None
+        return True
+
+
+class Lowerable(Protocol):
+    """A base model, as far as its memory modes go."""
+
+    device_config: DeviceConfig
+    memory_mode: MemoryMode
+    mode_retry: ModeRetry
+
+    def set_memory_mode(self, memory_mode: MemoryMode) -> None:
+        """Set precision and memory savings."""
+
+
+def restore_memory_mode(base: Lowerable, profile: MemoryProfile) -> None:
+    """Set the memory mode that was chosen for the device, if the last fallback is over."""
+    lowered_mode = base.memory_mode
+    # Weights that were rounded stay so.
+    chosen_mode = replace(base.device_config.memory_mode, storage=lowered_mode.storage)
+    required_bytes = profile.working_bytes(chosen_mode.dtype.itemsize)
+    if not base.mode_retry.take(placement.read_usable_memory(base.device_config.device), required_bytes):
+        return
+    log.info("trying %s again, after %s", chosen_mode, lowered_mode)
+    try:
+        base.set_memory_mode(chosen_mode)
+    except Exception as error:
+        if memory_modes.as_compute_error(error) is None:
+            raise
+        base.set_memory_mode(lowered_mode)
+        base.mode_retry.note_fallback()
