@@ -44,6 +44,8 @@ from gpu_worker.protocol import (
 
 #: Two noises with a smaller sine of their angle lie on one line. Those of two seeds are near a right angle.
 _MIN_SINE = 1e-3
+#: The first preview follows this step: after one, nothing can be made out yet.
+FIRST_PREVIEW_STEP = 2
 
 
 class GenerationContext:
@@ -149,7 +151,7 @@ class _GenerationAttempt:
     ) -> None:
         self._context, self._request, self._recipes = context, request, recipes
         self._is_full_precision = is_full_precision
-        self._last_preview_at = time.monotonic()
+        self._last_preview_at: float | None = None
 
     def run(self) -> Generator[WorkerEvent, None, tuple[bytes, ...]]:
         context, request = self._context, self._request
@@ -197,17 +199,22 @@ class _GenerationAttempt:
         return ProgressEvent(job_id=request.job_id, attempt=request.attempt, step=step, steps=steps)
 
     def _emit_preview(self, images: Sequence[DenoisingImage]) -> Generator[WorkerEvent, None, None]:
-        interval_s, now = self._request.preview_interval_s, time.monotonic()
-        if interval_s is None or now - self._last_preview_at < interval_s:
-            return
-        self._last_preview_at = now
         current_image = next((image for image in images if not image.is_done), images[-1])
-        if current_image.pred_original_sample is not None:
+        if self._is_preview_due(current_image) and current_image.pred_original_sample is not None:
+            self._last_preview_at = time.monotonic()
             yield PreviewEvent(
                 job_id=self._request.job_id,
                 attempt=self._request.attempt,
                 png=self._context.render_preview(current_image.pred_original_sample),
             )
+
+    def _is_preview_due(self, image: DenoisingImage) -> bool:
+        interval_s = self._request.preview_interval_s
+        if interval_s is None:
+            return False
+        if self._last_preview_at is None:
+            return image.steps_done >= FIRST_PREVIEW_STEP
+        return time.monotonic() - self._last_preview_at >= interval_s
 
 
 def _prepare_retry(context: GenerationContext, compute_error: ComputeError, was_full_precision: bool) -> None:

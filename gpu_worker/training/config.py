@@ -126,6 +126,8 @@ class TrainingConfig:
     checkpoint_every_s: float = 60.0
     #: A sample picture of every prompt after this many steps, and at the start; None: no samples.
     sample_every_steps: int | None = None
+    #: A first sample of each prompt after this step, drawn fast, where that is cheap; None: not before.
+    first_sample_step: int | None = None
     #: Whether the first samples show the base model without the LoRA.
     sample_at_first: bool = True
     #: The samples of every step.

@@ -35,6 +35,16 @@ def due_sample_steps(step: int, config: TrainingConfig) -> list[int]:
     return [*due_steps, step] if step % config.sample_every_steps == 0 else due_steps
 
 
+def is_first_sample_due(step: int, config: TrainingConfig, fast_steps: int) -> bool:
+    """Return True if an early sample, drawn in `fast_steps`, takes at most 1 % of the training.
+
+    A denoising step with guidance was measured at 0.8 of a training step (SD 1.5, 512 px), and decoding at
+    one; counted here as a whole step each, and decoding not at all, which comes to about the same.
+    """
+    is_shown = step == config.first_sample_step and config.sample_at_first and bool(config.sample_prompts)
+    return is_shown and 100 * fast_steps * len(config.sample_prompts) <= config.steps
+
+
 def is_candidate_due(step: int, config: TrainingConfig) -> bool:
     """Return True if a candidate follows this step; the last step always has one."""
     if not config.candidate_prompts or config.candidate_every_steps is None:
@@ -64,7 +74,7 @@ class PreviewMaker:
         self._photo_embeddings: IdentityEmbeddings = ()
 
     def draw_samples(
-        self, adapter: Adapter, step: int, current_step: int
+        self, adapter: Adapter, step: int, current_step: int, is_fast: bool = False
     ) -> Generator[WorkerEvent, None, None]:
         """Draw the samples of a step, with the two halves of the guidance one after the other to save memory.
 
@@ -79,6 +89,7 @@ class PreviewMaker:
                 width_px=prompt.width_px,
                 height_px=prompt.height_px,
                 steps=prompt.steps,
+                is_fast=is_fast,
                 guidance_scale=prompt.guidance_scale,
                 seed=prompt.seed,
             )

@@ -187,6 +187,8 @@ def _run_steps(
         yield ProgressEvent(job_id=task.job_id, attempt=task.attempt, step=state.step, steps=config.steps)
         for sampled_step in previews.due_sample_steps(state.step, config):
             yield from preview_maker.draw_samples(state.adapter, sampled_step, state.step)
+        if previews.is_first_sample_due(state.step, config, base.family.sampling.fast_steps):
+            yield from preview_maker.draw_samples(state.adapter, state.step, state.step, is_fast=True)
         if previews.is_candidate_due(state.step, config):
             step_loss = loss_reader.flush()
             nan_guard.check(step_loss)

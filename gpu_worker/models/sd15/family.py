@@ -39,6 +39,7 @@ SD15 = ModelFamily(
     sampling=SamplingConfig(fast_timesteps=_FAST_TIMESTEPS),
     training_defaults={
         "sample_every_steps": 250,
+        "first_sample_step": 40,
         "candidate_every_steps": 250,
         "candidates_from_step": 500,
     },

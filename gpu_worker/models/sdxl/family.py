@@ -62,6 +62,7 @@ SDXL = ModelFamily(
         "text_encoder_lr": 1e-5,  # and this rate where they learn
         "checkpoint_every_s": 300.0,  # half a gigabyte each
         "sample_every_steps": 250,
+        "first_sample_step": 40,
         "candidate_every_steps": 250,
         "candidates_from_step": 500,
     },

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bot.core.accounts import ChatAddress, Platform
@@ -368,3 +369,35 @@ def test_a_picture_of_the_largest_size_grows_no_more() -> None:
     assert double_size((768, 1024)) == (1536, 2048)
     assert double_size((1024, 1536)) == (1360, 2048), "as far as it may, in its shape"
     assert double_size((1360, 2048)) is None
+
+
+#: As it was stored before there were fast pictures.
+OLD_WISH = (
+    '{"prompt":"on the moon","negative":"","seed":7,"width_px":null,"height_px":null,"count":2,"steps":null,'
+    '"guidance":null,"shape":"","strength":null,"style":"","sampler":"","codes":[],"variation":0.0,'
+    '"variation_seed":0,"source":null,"source_picture":null,"redraw":null,"best":false}'
+)
+
+
+async def test_results_from_before_there_were_fast_pictures_are_drawn_as_they_were(room: EngineRoom) -> None:
+    code = (await room.trained()).code
+    params = msgspec.json.decode(OLD_WISH, type=GenerationParams)
+    lora = await room.ledger.loras.get_by_code(code)
+    assert lora is not None
+    old = await room.ledger.jobs.add_generation(lora.account, code, params, ANNAS)
+    await finished(room, Reply("", card_job_id=old.id))
+    old_request = requested(room)
+    assert (old_request.is_fast, old_request.steps, old_request.sampler) == (False, None, "")
+    changes = {
+        f"again:{old.id}": {"seed"},
+        f"vary:{old.id}:2": {"seed", "count", "variation_strength", "variation_seed"},
+        f"large:{old.id}:1": {"seed", "count", "width_px", "height_px", "init_image"},
+    }
+    for action, changed in changes.items():
+        await pressed(room, action)
+        again = msgspec.structs.asdict(requested(room))
+        before = msgspec.structs.asdict(old_request)
+        assert {name for name in before if again[name] != before[name]} - {"job_id"} == changed, action
+    shown = await room.desk.studio.show_result(ANNA, ANNAS, str(old.id))
+    assert "Faster" in [button.label for button in shown.buttons]
+    assert len(shown.pictures) == 2

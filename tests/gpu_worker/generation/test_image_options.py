@@ -229,13 +229,16 @@ def test_a_preview_comes_no_oftener_than_asked_and_shows_the_colours_of_the_pict
     )
     events = list(generate.generate(alone(drawn_model), generate_request))
     previews = [event.png for event in events if isinstance(event, PreviewEvent)]
-    assert len(previews) == 8
+    assert len(previews) == 7, "after the second step and each later one"
     assert size_of(previews[-1]) == (192, 192)
     finished = Image.fromarray(pixels_of(events[-1].pictures[0]).astype(np.uint8)).resize((192, 192))  # type: ignore[union-attr]
     likeness = np.corrcoef(pixels_of(previews[-1]).ravel(), np.asarray(finished).ravel())[0, 1]
     assert likeness > 0.85
     rarely = with_(steps=4, preview_interval_s=3600.0)
-    assert not [e for e in generate.generate(alone(drawn_model), rarely) if isinstance(e, PreviewEvent)]
+    events = list(generate.generate(alone(drawn_model), rarely))
+    steps_done = [event.step for event in events if isinstance(event, ProgressEvent)]
+    [place] = [place for place, event in enumerate(events) if isinstance(event, PreviewEvent)]
+    assert isinstance(before := events[place - 1], ProgressEvent) and before.step == steps_done[1] == 2
 
 
 @pytest.mark.parametrize(

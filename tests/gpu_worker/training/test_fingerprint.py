@@ -106,6 +106,7 @@ NOT_IN_FINGERPRINT = {
     "checkpoint_every_s",
     "sample_every_steps",
     "sample_at_first",
+    "first_sample_step",
     "sample_prompts",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,10 +11,13 @@ import pytest
 from gpu_worker.errors import BadInput
 from gpu_worker.lora import file as lora_file
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.sd15.family import SD15
 from gpu_worker.protocol import CandidateEvent, DoneEvent, ProgressEvent, SampleEvent, WorkerEvent
-from gpu_worker.training.config import SamplePrompt, TrainingConfig
+from gpu_worker.training.config import SamplePrompt, TrainingConfig, default_training_config
+from gpu_worker.training.previews import is_first_sample_due
 from gpu_worker.training.trainer import train
 from tests.gpu_worker.training.test_trainer import checkpoint_at, lora_of, request, same_weights
+from tests.support.generated_images import text_of
 
 PROMPTS = ("photo of sks person", "sks person on the beach")
 
@@ -116,3 +120,39 @@ def test_a_lora_of_another_rank_is_not_trained_further(
     continued = msgspec.structs.replace(request(photos), initial_lora=first)
     with pytest.raises(BadInput, match="another rank"):
         list(train(tiny, continued, quick))
+
+
+@pytest.mark.parametrize(
+    ("step", "changes", "is_due"),
+    [
+        (40, {}, True),
+        (39, {}, False),
+        (41, {}, False),
+        (40, {"steps": 1000}, True),
+        (40, {"steps": 999}, False),
+        (40, {"sample_prompts": (SamplePrompt("a"), SamplePrompt("b"))}, False),
+        (40, {"sample_prompts": ()}, False),
+        (40, {"sample_at_first": False}, False),
+    ],
+)
+def test_a_first_sample_comes_early_where_it_takes_a_hundredth_of_the_training(
+    step: int, changes: dict[str, Any], is_due: bool
+) -> None:
+    usual = default_training_config(SD15, native_px=512)
+    config = replace(usual, **{"sample_prompts": (SamplePrompt("a person"),), **changes})
+    assert is_first_sample_due(step, config, SD15.sampling.fast_steps) is is_due
+
+
+def test_the_first_sample_is_drawn_fast_with_the_lora_of_its_step(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
+) -> None:
+    config = replace(
+        quick, steps=400, sample_every_steps=250, first_sample_step=2, checkpoint_every_steps=500
+    )
+    events = train(tiny, msgspec.structs.replace(request(photos), sample_prompt="sks person"), config)
+    samples = [next(event for event in events if isinstance(event, SampleEvent)) for _ in range(2)]
+    events.close()
+    assert [sample.step for sample in samples] == [0, 2]
+    first, early = (text_of(sample.png) for sample in samples)
+    assert "Karras" in first
+    assert f"Steps: {tiny.family.sampling.fast_steps}, " in early and "Align Your Steps" in early
