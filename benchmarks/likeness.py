@@ -4,6 +4,7 @@
     python -m benchmarks.likeness checkpoints  # the better of two states made different on purpose: 20 pairs
     python -m benchmarks.likeness planted      # somebody else's photo among five: 100 sets, and 100 without
     python -m benchmarks.likeness fast         # what fast pictures lose against those of 25 steps: 5 people
+    python -m benchmarks.likeness batch        # batches of five photos against single ones, as many shown
 
 Each prints a line `likeness: <name> value=<v> goal=<g> holds|short`. LoRAs are trained when the folder
 `--loras` does not have them (52 s each on two quiet cores), and kept, so that a run that was stopped goes on.
@@ -13,7 +14,9 @@ People and scenes are none that the models were taught with. The judge is the wo
 from __future__ import annotations
 
 import argparse
+import math
 import random
+import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +32,7 @@ from bot.core.likeness import CandidateScore
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.registry import load_base_model
 from gpu_worker.models.sd15.drawn.judge import IdentityModel
+from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.previews import FIRST_SEED
 
 PEOPLE = 20
@@ -41,6 +45,9 @@ SETS = 100
 #: Fast pictures are compared with those of so many steps, and may lose so much of the score.
 FINE_STEPS, MAX_FAST_LOSS = 25, 0.01
 SPEED_PEOPLE, SPEED_ROUNDS = 5, 4
+#: Trainings in batches of five photos are compared with those of single ones that were shown as many.
+BATCH_SIZES, MAX_BATCH_LOSS = (1, 5), 0.01
+BATCH_PEOPLE = 6
 #: What a candidate draws (bot/jobs/requests.py).
 PROMPTS = (
     f"photo of {measures.TRIGGER}, close-up, looking at the camera",
@@ -66,12 +73,15 @@ class LikenessContext:
         embeddings: Numbers = self.identity_model.embed(pictures).tolist()
         return embeddings
 
-    def load_or_train(self, name: str, person: int, steps: int | None = None) -> bytes:
+    def load_or_train(
+        self, name: str, person: int, steps: int | None = None, batch_size: int | None = None
+    ) -> bytes:
         """Train a LoRA as the product does, or read the one that is there."""
         path = self.folder / f"{name}-{person}.safetensors"
         if not path.exists():
             started_at, default_config = time.monotonic(), measures.default_config(self.base)
             settings = default_config if steps is None else replace(default_config, steps=steps)
+            settings = settings if batch_size is None else scale_batch(settings, batch_size)
             data = measures.train_lora(self.base, self.sample_photos(person), settings, seed=person)
             temp_path = path.with_suffix(".part")
             temp_path.write_bytes(data)
@@ -167,6 +177,41 @@ def compare_speeds(context: LikenessContext) -> bool:
     return is_met
 
 
+def compare_batches(context: LikenessContext) -> bool:
+    """Whether batches of five teach a person as well as single photos, with as many shown."""
+    prompts = PROMPTS * SPEED_ROUNDS
+    losses: list[float] = []
+    for person in range(BATCH_PEOPLE):
+        scores = []
+        for batch_size in BATCH_SIZES:
+            lora = context.load_or_train(f"batch{batch_size}", person, batch_size=batch_size)
+            pictures = measures.generate_pictures(context.base, prompts, lora, FIRST_SEED)
+            scores.append(context.score(person, context.embed(pictures)))
+        losses.append(scores[0] - scores[1])
+        print(f"  person {person}: {scores[0]:.3f} one by one, {scores[1]:.3f} five at once", flush=True)
+    loss = statistics.mean(losses)
+    is_met = loss <= MAX_BATCH_LOSS
+    verdict, error = "holds" if is_met else "short", statistics.stdev(losses) / math.sqrt(len(losses))
+    print(f"likeness: batch-loss value={loss:.4f}±{error:.4f} goal=<={MAX_BATCH_LOSS} {verdict}")
+    return is_met
+
+
+def scale_batch(config: TrainingConfig, batch_size: int) -> TrainingConfig:
+    """Return settings that show as many photos in batches of another size.
+
+    Learning rates grow by the square root, as Adam's do (Malladi et al. 2022, "On the SDEs and Scaling Rules
+    for Adaptive Gradient Algorithms").
+    """
+    factor = batch_size / config.batch_size
+    return replace(
+        config,
+        batch_size=batch_size,
+        steps=round(config.steps / factor),
+        unet_lr=config.unet_lr * math.sqrt(factor),
+        text_encoder_lr=config.text_encoder_lr * math.sqrt(factor),
+    )
+
+
 def report_result(name: str, correct_count: int, total: int, goal: float) -> bool:
     """Print a figure and whether it is as it should be."""
     is_met = correct_count / total >= goal
@@ -184,6 +229,7 @@ MEASUREMENTS: dict[str, Callable[[LikenessContext], bool]] = {
     "checkpoints": compare_checkpoints,
     "planted": find_planted_photos,
     "fast": compare_speeds,
+    "batch": compare_batches,
 }
 
 

@@ -16,25 +16,36 @@ from benchmarks import lab, machine
 from benchmarks.card.counts import FAMILIES
 from benchmarks.card.device_guard import CannotCount
 from benchmarks.card.session import time_session
-from benchmarks.card.table import GIB, UNCOUNTED_GIB, CountedWork, build_rows, count_works, format_markdown
+from benchmarks.card.table import (
+    GIB,
+    UNCOUNTED_GIB,
+    WORKS,
+    CountedWork,
+    build_rows,
+    count_works,
+    format_markdown,
+)
 from benchmarks.measure import ROOT, NotMeasured, spread
 from benchmarks.rows import FigureRow, Goal, format_table
 
 PAGE = ROOT / "docs" / "models.md"
-_MARKERS = ("<!-- card table: made by `python -m benchmarks.card --write` -->", "<!-- end of card table -->")
+_MARKERS = (
+    "<!-- {family} table: made by `python -m benchmarks.card --family {family} --write` -->",
+    "<!-- end of {family} table -->",
+)
 _SIDE_PX = 512
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Count, measure where there is a card, and print rows and table."""
     parser = argparse.ArgumentParser(prog="benchmarks.card", description=__doc__)
-    parser.add_argument("--family", choices=FAMILIES, default=FAMILIES[0], help="default: %(default)s")
-    parser.add_argument("--write", action="store_true", help="put the table of sd15 into docs/models.md")
+    parser.add_argument("--family", choices=FAMILIES, default="sd15", help="default: %(default)s")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/models.md")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     counted: list[CountedWork] = []
     try:
-        counted = count_works(args.family)
+        counted = count_works(WORKS[args.family])
     except CannotCount as error:
         print(f"bench: nothing is counted: {error}")
     rows = build_rows(counted)
@@ -46,13 +57,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if counted:
         print(format_markdown(counted))
     if args.write and counted:
-        PAGE.write_text(replace_table(PAGE.read_text("utf-8"), format_markdown(counted)), "utf-8")
+        PAGE.write_text(
+            replace_table(PAGE.read_text("utf-8"), args.family, format_markdown(counted)), "utf-8"
+        )
     return 0
 
 
-def replace_table(page: str, table: str) -> str:
-    """Return the page with this table between its markers."""
-    start, end = _MARKERS
+def replace_table(page: str, family: str, table: str) -> str:
+    """Return the page with this table between the markers of its family."""
+    start, end = (marker.format(family=family) for marker in _MARKERS)
     pattern = f"{re.escape(start)}.*{re.escape(end)}"
     return re.sub(pattern, lambda _: f"{start}\n{table}\n{end}", page, flags=re.DOTALL)
 

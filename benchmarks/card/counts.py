@@ -40,7 +40,7 @@ from gpu_worker.training.data import BatchSampler, TrainingImage
 from gpu_worker.training.latents import EncodedSample
 from gpu_worker.training.step import TrainStep
 
-FAMILIES = ("sd15", "sdxl")
+FAMILIES = {"sd15": SD15, "sdxl": SDXL}
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,7 @@ class CardCount:
 
 def count_training_step(family: str, memory_mode: MemoryMode, side_px: int, batch_size: int = 1) -> CardCount:
     """Count an optimizer step of a training with the default settings."""
-    defaults = {"sd15": SD15, "sdxl": SDXL}[family]
-    config = replace(default_training_config(defaults, side_px), batch_size=batch_size)
+    config = replace(default_training_config(FAMILIES[family], side_px), batch_size=batch_size)
     with _counted_card() as meter:
         base = build_base(family, memory_mode)
         weights_bytes = meter.live_bytes
@@ -69,6 +68,7 @@ def count_training_step(family: str, memory_mode: MemoryMode, side_px: int, batc
         kept_bytes = meter.live_bytes
         if base.family.parks_text_encoders:
             train_step.run(state)  # captions are encoded in the first step
+            meter.allocator.empty_cache()  # torch takes what that left when it needs it
         meter.reset()
         train_step.run(state)
         return _build_count(meter, weights_bytes, kept_bytes)
@@ -83,7 +83,8 @@ def count_denoising_step(family: str, memory_mode: MemoryMode, side_px: int, row
         state.adapter.activate()
         latents = torch.zeros(rows, *base.latent_shape((side_px, side_px)), device=CARD, dtype=base.dtype)
         timesteps = torch.zeros(rows, device=CARD, dtype=torch.int64)
-        conditioning = base.encode_weighted_prompts(["a person"] * rows)
+        size = ImageSize((side_px, side_px), (0, 0), (side_px, side_px))
+        conditioning = base.add_sizes(base.encode_weighted_prompts(["a person"] * rows), [size] * rows)
         kept_bytes = meter.live_bytes
         meter.reset()
         base.predict(latents, timesteps, conditioning)

@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from benchmarks.card.allocator import CachingAllocator, round_up
+from benchmarks.card.foreach import count_launches
 
 #: Operations that start no kernel though they are no views.
 _NO_KERNEL = {
@@ -25,14 +26,6 @@ _KERNELS = {
     "native_group_norm": 3,  # moments, fused scale and shift, elementwise
     "native_group_norm_backward": 4,
     "_scaled_dot_product_efficient_attention_backward": 3,
-    "_foreach_norm": 10,
-    "_foreach_mul_": 5,
-    "_foreach_mul": 5,
-    "_foreach_copy_": 5,
-    "_foreach_add_": 5,
-    "_foreach_sub_": 5,
-    "_fused_adamw_": 12,
-    "_amp_foreach_non_finite_check_and_unscale_": 6,
 }
 _INSPECTIONS = {"device", "is_same_size"}
 
@@ -69,7 +62,7 @@ class CardMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if name in _INSPECTIONS or not (created or any(each.is_cuda for each in inputs)):
             return outputs
         if not (func.is_view or name in _NO_KERNEL):
-            self.kernels += _KERNELS.get(name, 1)
+            self.kernels += _count_kernels(func, name, args)
             self.moved_bytes += sum(each.numel() * each.element_size() for each in (*inputs, *created))
         packet = func._overloadpacket
         if packet in flop_registry:
@@ -91,6 +84,16 @@ class CardMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._storages.pop(key, None)
 
         self._storages[key] = weakref.ref(storage, free)
+
+
+def _count_kernels(func: Any, name: str, args: tuple[Any, ...]) -> int:
+    """Return the kernels of an operation; one on a list of tensors has the list as its first argument."""
+    if args and isinstance(args[0], list | tuple):
+        num_elements = [each.numel() for each in _tensors(args[0])]
+        launches = count_launches(name, func._schema.overload_name, num_elements)
+        if launches is not None:
+            return launches
+    return _KERNELS.get(name, 1)
 
 
 def _tensors(tree: Any) -> Iterator[Tensor]:

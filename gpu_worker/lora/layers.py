@@ -9,6 +9,7 @@ step activates its own first.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -20,6 +21,7 @@ from gpu_worker.lora import file as lora_file
 from gpu_worker.lora.dropout import DropoutRates, LayerDropout
 from gpu_worker.lora.file import LoraFile
 from gpu_worker.lora.module_layers import build_layer
+from gpu_worker.lora.parameters import LayerParameters, cast_for_step
 from gpu_worker.lora.weights import ModuleWeights
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.inputs.regions import RegionState
@@ -80,6 +82,11 @@ class Adapter:
         """Scale every module's weights so that the norm of their effect is at most so large."""
         for layer in self._layers.values():
             layer.limit_norm(max_norm)
+
+    def cast_for_step(self) -> AbstractContextManager[None]:
+        """Have the trained weights in the frozen weights' dtype inside, for one forward and backward pass."""
+        layers = [layer for layer in self._layers.values() if isinstance(layer, LayerParameters)]
+        return cast_for_step(layers, self._base.dtype)
 
     @property
     def has_dropout(self) -> bool:

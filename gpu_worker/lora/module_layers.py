@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gpu_worker.lora.dropout import LayerDropout
+from gpu_worker.lora.parameters import LayerParameters
 from gpu_worker.lora.weights import (
     DOWN,
     MID,
@@ -42,49 +43,7 @@ class ModuleLayer(Protocol):
         """Scale the parameters so that the norm of the effect is at most so large."""
 
 
-class _Parameters:
-    """The tensors of a module's weights as parameters: in fp32 if they are trained."""
-
-    def __init__(
-        self,
-        values: ModuleWeights,
-        device: torch.device,
-        dtype: torch.dtype,
-        is_trainable: bool,
-        dropout: LayerDropout | None,
-    ) -> None:
-        self.by_suffix = {
-            suffix: nn.Parameter(
-                tensor.to(device, torch.float32 if is_trainable else dtype, copy=True),
-                requires_grad=is_trainable,
-            )
-            for suffix, tensor in values.tensors().items()
-        }
-        self.alpha = values.alpha
-        self.dropout = dropout
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Return the parameters in the order of the weights' tensors."""
-        return list(self.by_suffix.values())
-
-    def _cast(self, dtype: torch.dtype) -> dict[str, Tensor]:
-        """Return the parameters in the dtype of the frozen weights, as under autocast."""
-        return {suffix: parameter.to(dtype) for suffix, parameter in self.by_suffix.items()}
-
-    def _copy_tensors(self) -> dict[str, Tensor]:
-        return {
-            suffix: parameter.detach().to("cpu", torch.float32, copy=True)
-            for suffix, parameter in self.by_suffix.items()
-        }
-
-    @torch.no_grad()
-    def _multiply(self, ratio: Tensor, suffixes: tuple[str, ...]) -> None:
-        """Multiply the effect by a ratio, shared among these factors."""
-        for suffix in suffixes:
-            self.by_suffix[suffix].mul_(ratio ** (1 / len(suffixes)))
-
-
-class LoraLayer(_Parameters):
+class LoraLayer(LayerParameters):
     """The layer of a LoRA."""
 
     def __init__(
@@ -100,9 +59,13 @@ class LoraLayer(_Parameters):
         self._mid = self.by_suffix.get(MID)
         self.scale = values.alpha / values.down.shape[0]
 
+    def folded_scale(self, suffix: str) -> float:
+        """Return the scale for `down`, whose numbers are far from the smallest ones of fp16."""
+        return self.scale if suffix == DOWN else 1.0
+
     def copy_weights(self) -> LoraWeights:
         """Return fp32 copies of the weights on the CPU."""
-        tensors = self._copy_tensors()
+        tensors = self.copy_tensors()
         return LoraWeights(tensors[DOWN], tensors[UP], self.alpha, tensors.get(MID))
 
     def add(
@@ -112,15 +75,16 @@ class LoraLayer(_Parameters):
         if self.dropout is not None and self.dropout.should_skip_module():
             return output
         # Computed in the dtype of the frozen weights, as under autocast; the parameters stay fp32.
-        down, up = self.down.to(inputs.dtype), self.up.to(inputs.dtype)
+        casts, scale = self.cast(inputs.dtype), 1.0 if self.step_casts is not None else self.scale
+        up = casts[UP]
         if isinstance(module, nn.Conv2d):
-            hidden_states = self._convolve(module, inputs, down)
+            hidden_states = _convolve(module, inputs, casts)
             if self.dropout is not None:
                 hidden_states = self.dropout.apply(hidden_states, channel_dim=1)
             if rank_mask is not None:
                 hidden_states = hidden_states * rank_mask
-            return output + F.conv2d(hidden_states, up * self.scale)
-        hidden_states = F.linear(inputs, down)
+            return output + F.conv2d(hidden_states, up if scale == 1.0 else up * scale)
+        hidden_states = F.linear(inputs, casts[DOWN])
         if self.dropout is not None:
             hidden_states = self.dropout.apply(hidden_states, channel_dim=-1)
         if rank_mask is not None:
@@ -130,16 +94,9 @@ class LoraLayer(_Parameters):
         rows = output.view(-1, output.shape[-1])
         hidden_states = hidden_states.view(-1, hidden_states.shape[-1])
         if torch.is_grad_enabled():
-            return rows.addmm(hidden_states, up.t(), alpha=self.scale).view(output.shape)
-        rows.addmm_(hidden_states, up.t(), alpha=self.scale)
+            return rows.addmm(hidden_states, up.t(), alpha=scale).view(output.shape)
+        rows.addmm_(hidden_states, up.t(), alpha=scale)
         return output
-
-    def _convolve(self, module: nn.Conv2d, inputs: Tensor, down: Tensor) -> Tensor:
-        """Return the low-rank activations of a convolution; `mid` has the kernel where there is one."""
-        if self._mid is None:
-            return F.conv2d(inputs, down, None, module.stride, module.padding)
-        mid = self._mid.to(inputs.dtype)
-        return F.conv2d(F.conv2d(inputs, down), mid, None, module.stride, module.padding)
 
     @torch.no_grad()
     def limit_norm(self, max_norm: float) -> None:
@@ -150,10 +107,10 @@ class LoraLayer(_Parameters):
         else:
             # The square of |up @ down| is the sum over the product of their Gram matrices, which are small.
             norm = ((down @ down.t()) * (up.t() @ up)).sum().clamp(min=0).sqrt()
-        self._multiply(_limit_ratio(norm * abs(self.scale), max_norm), (DOWN, UP))
+        self.multiply(_limit_ratio(norm * abs(self.scale), max_norm), (DOWN, UP))
 
 
-class HadamardLayer(_Parameters):
+class HadamardLayer(LayerParameters):
     """The layer of a LoHa."""
 
     def __init__(
@@ -169,13 +126,13 @@ class HadamardLayer(_Parameters):
 
     def copy_weights(self) -> HadamardWeights:
         """Return fp32 copies of the weights on the CPU."""
-        return HadamardWeights(self._copy_tensors(), self.alpha)
+        return HadamardWeights(self.copy_tensors(), self.alpha)
 
     def add(self, module: nn.Module, inputs: Tensor, output: Tensor) -> Tensor:
         """Return the module's output plus the LoHa's output."""
         if self.dropout is not None and self.dropout.should_skip_module():
             return output
-        delta = hadamard_delta(self._cast(inputs.dtype)) * self.scale
+        delta = hadamard_delta(self.cast(inputs.dtype)) * self.scale
         if isinstance(module, nn.Conv2d):
             kernel = delta.reshape(get_weight_shape(module))
             added = F.conv2d(inputs, kernel, None, module.stride, module.padding)
@@ -187,10 +144,10 @@ class HadamardLayer(_Parameters):
     def limit_norm(self, max_norm: float) -> None:
         """Scale one factor so that the norm of the effect is at most so large; as LyCORIS does."""
         norm = hadamard_delta(self.by_suffix).norm() * abs(self.scale)
-        self._multiply(_limit_ratio(norm, max_norm), ("hada_w1_a",))
+        self.multiply(_limit_ratio(norm, max_norm), ("hada_w1_a",))
 
 
-class KroneckerLayer(_Parameters):
+class KroneckerLayer(LayerParameters):
     """The layer of a LoKr. The product is never built: w1 mixes groups of channels, w2 works in each."""
 
     def __init__(
@@ -206,13 +163,13 @@ class KroneckerLayer(_Parameters):
 
     def copy_weights(self) -> KroneckerWeights:
         """Return fp32 copies of the weights on the CPU."""
-        return KroneckerWeights(self._copy_tensors(), self.alpha)
+        return KroneckerWeights(self.copy_tensors(), self.alpha)
 
     def add(self, module: nn.Module, inputs: Tensor, output: Tensor) -> Tensor:
         """Return the module's output plus the LoKr's output."""
         if self.dropout is not None and self.dropout.should_skip_module():
             return output
-        w1, w2 = kronecker_factors(self._cast(inputs.dtype))
+        w1, w2 = kronecker_factors(self.cast(inputs.dtype))
         w1 = w1 * self.scale
         if isinstance(module, nn.Conv2d):
             added = self._convolve(module, inputs, w1, w2)
@@ -235,7 +192,7 @@ class KroneckerLayer(_Parameters):
         """Scale all factors so that the norm of the effect is at most so large; as LyCORIS does."""
         w1, w2 = kronecker_factors(self.by_suffix)
         norm = w1.norm() * w2.norm() * abs(self.scale)
-        self._multiply(_limit_ratio(norm, max_norm), tuple(self.by_suffix))
+        self.multiply(_limit_ratio(norm, max_norm), tuple(self.by_suffix))
 
 
 class SummedLayer:
@@ -263,6 +220,13 @@ class SummedLayer:
         """Limit each layer's effect."""
         for layer in self._layers:
             layer.limit_norm(max_norm)
+
+
+def _convolve(module: nn.Conv2d, inputs: Tensor, casts: dict[str, Tensor]) -> Tensor:
+    """Return the low-rank activations of a convolution; `mid` has the kernel where there is one."""
+    if MID not in casts:
+        return F.conv2d(inputs, casts[DOWN], None, module.stride, module.padding)
+    return F.conv2d(F.conv2d(inputs, casts[DOWN]), casts[MID], None, module.stride, module.padding)
 
 
 def build_layer(

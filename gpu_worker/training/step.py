@@ -52,8 +52,9 @@ class TrainStep:
         batch_losses = []
         with torch.enable_grad(), search_convolutions():
             for batch_number in self._batch_sampler.list_batch_numbers(state.step, num_batches):
-                batch_loss = self.compute_loss(state, batch_number)
-                state.scaler.scale(batch_loss / num_batches).backward()  # type: ignore[no-untyped-call]
+                with state.adapter.cast_for_step():
+                    batch_loss = self.compute_loss(state, batch_number)
+                    state.scaler.scale(batch_loss / num_batches).backward()  # type: ignore[no-untyped-call]
                 batch_losses.append(batch_loss.detach())
         if self._config.max_grad_norm:
             state.scaler.unscale_(state.optimizer)
