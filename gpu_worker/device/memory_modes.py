@@ -31,11 +31,13 @@ class MemoryMode:
     gradient_checkpointing: bool = False  #: recompute activations in the backward pass
     vae_offload: bool = False  #: keep the VAE in system memory while it is not used
     storage: WeightStorage = WeightStorage.WHOLE
+    streamed_blocks: int = 0  #: that wait in system memory; only of stored weights
 
     def __str__(self) -> str:
         extras = ["gradient checkpointing"] * self.gradient_checkpointing
         extras += ["VAE offload"] * self.vae_offload
         extras += [f"weights in {self.storage}"] * (self.storage is not WeightStorage.WHOLE)
+        extras += [f"{self.streamed_blocks} blocks streamed"] * bool(self.streamed_blocks)
         return ", ".join([str(self.dtype).removeprefix("torch."), *extras])
 
 
@@ -44,7 +46,8 @@ def fall_back(
 ) -> MemoryMode | None:
     """Return the next memory mode after an error; None if there is none.
 
-    `fallback_dtype` replaces fp16 after NaN: bf16 where the device computes it fast, else fp32.
+    How weights are stored stays: rounding cannot be taken back. `fallback_dtype` replaces fp16 after NaN:
+    bf16 where the device computes it fast, else fp32.
     """
     if isinstance(compute_error, OutOfMemory):
         if not memory_mode.gradient_checkpointing:

@@ -36,6 +36,9 @@ class MemoryProfile:
     min_memory_gb: float  #: of the machine: the weights are read into it
     quantizable: float = 0.0  #: of the parameters, those that can be stored in few bits
     parked: float = 0.0  #: parameters of components that wait in system memory
+    block_class: str = ""  #: of the blocks that can be streamed; empty: none
+    block_count: int = 0
+    block_parameters: float = 0.0  #: of one of them, that can be stored in few bits
     teraflops: float = 0.0  #: of a step without checkpointing
 
     def required_bytes(self, itemsize: int, gradient_checkpointing: bool) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpu_worker.device.memory_profile import GIB, MemoryProfile, WeightStorage
 from gpu_worker.errors import WorkerError
@@ -24,6 +24,10 @@ PROGRAM_BYTES = 4 * GIB
 _CHECKPOINTING_WORK = 1.4
 #: By how much a step is longer for widening its weights; reasoned from the bytes that it moves.
 _STORAGE_TIME = {WeightStorage.WHOLE: 1.0, WeightStorage.INT8: 1.1, WeightStorage.NF4: 1.2}
+#: Blocks that are streamed come in the forward and in the backward pass, over a bus that gives so much.
+_PASSES, _TRANSFER_BYTES_PER_S = 2, 8e9
+#: Of the streamed blocks: the one that is used, and the one under way.
+RESIDENT_BLOCKS = 2
 #: Shares of the native side that are tried, and what sides are multiples of.
 _SIDES, _SIDE_STEP_PX = (1.0, 0.75, 0.5), 64
 #: What cards of a size usually sustain in half precision, in TFLOP/s.
@@ -60,6 +64,7 @@ class MemoryPlan:
     """How a training fits a machine."""
 
     storage: WeightStorage
+    streamed_blocks: int
     gradient_checkpointing: bool
     size_px: int  #: side of the training pictures
     card_bytes: float
@@ -68,8 +73,10 @@ class MemoryPlan:
 
     def __str__(self) -> str:
         checkpointing = ", gradient checkpointing" * self.gradient_checkpointing
+        streamed = f", {self.streamed_blocks} blocks streamed" * bool(self.streamed_blocks)
         return (
-            f"weights {self.storage}{checkpointing}, {self.size_px} px, about {self.step_s:.2g} s a step;"
+            f"weights {self.storage}{streamed}{checkpointing}, {self.size_px} px,"
+            f" about {self.step_s:.2g} s a step;"
             f" {self.card_bytes / GIB:.1f} GB of the card, {self.memory_bytes / GIB:.1f} GB of RAM"
         )
 
@@ -97,8 +104,8 @@ def plan_memory(
 ) -> MemoryPlan:
     """Return the first plan that fits; raises PlanRefused with the least that would help.
 
-    The order is: whole weights, 8 bits, 4 bits, and then the same at smaller sizes. `itemsize` is of the
-    precision that is computed in.
+    The order is: whole weights, 8 bits, some blocks streamed, 4 bits, and then the same at smaller sizes.
+    `itemsize` is of the precision that is computed in.
     """
     plans = list(_list_plans(profile, native_px, machine, storages, itemsize))
     for plan in plans:
@@ -121,17 +128,30 @@ def _list_plans(
         size_px = int(native_px * side) // _SIDE_STEP_PX * _SIDE_STEP_PX
         area = (size_px / native_px) ** 2
         for storage in storages:
+            block_bytes = profile.block_parameters * (storage.bytes_per_weight or itemsize)
             for is_checkpointed in (False, True):
+                card_bytes = compute_card_bytes(profile, storage, itemsize, is_checkpointed, area)
                 work = profile.teraflops * area * (_CHECKPOINTING_WORK if is_checkpointed else 1.0)
                 step_s = work * _STORAGE_TIME[storage] / machine.tflops
-                yield MemoryPlan(
-                    storage,
-                    is_checkpointed,
-                    size_px,
-                    compute_card_bytes(profile, storage, itemsize, is_checkpointed, area),
-                    _compute_memory_bytes(profile, storage, itemsize),
-                    step_s,
-                )
+                memory_bytes = _compute_memory_bytes(profile, storage, itemsize)
+                plan = MemoryPlan(storage, 0, is_checkpointed, size_px, card_bytes, memory_bytes, step_s)
+                yield plan
+            if storage is not WeightStorage.WHOLE and profile.block_count:
+                yield _stream_blocks(plan, profile.block_count, block_bytes, machine.card_bytes)
+
+
+def _stream_blocks(plan: MemoryPlan, count: int, block_bytes: float, card_bytes: float) -> MemoryPlan:
+    """Return a plan with as few blocks streamed as the card needs, but for all of them never more."""
+    missing_bytes = max(0.0, plan.card_bytes - card_bytes)
+    streamed = min(count, math.ceil(missing_bytes / block_bytes) + RESIDENT_BLOCKS)
+    transfer_s = _PASSES * streamed * block_bytes / _TRANSFER_BYTES_PER_S
+    return replace(
+        plan,
+        streamed_blocks=streamed,
+        card_bytes=plan.card_bytes - (streamed - RESIDENT_BLOCKS) * block_bytes,
+        memory_bytes=plan.memory_bytes + streamed * block_bytes,
+        step_s=max(plan.step_s, transfer_s),
+    )
 
 
 def compute_card_bytes(

@@ -6,8 +6,8 @@ autograd keep what it made, and nothing would be saved.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,13 @@ from gpu_worker.device.memory_profile import WeightStorage
 from gpu_worker.memory.quantization import dequantize, nf4_pairs, quantize
 
 
+class LayerStream(Protocol):
+    """Brings what is stored of layers to the card."""
+
+    def get_codes(self, layer: QuantizedLayer, needs_backward: bool) -> tuple[Tensor, Tensor]:
+        """Return codes and scales of a layer on the card."""
+
+
 class QuantizedLayer(nn.Module):
     """What the two kinds of layers have in common. Biases stay wide."""
 
@@ -26,10 +33,15 @@ class QuantizedLayer(nn.Module):
     weight_pairs: Tensor
     storage: WeightStorage
     weight_shape: torch.Size
+    stream: LayerStream | None = None  #: what brings it to the card; None: it is there
+    needs_backward = False  #: whether a backward pass follows the one that is computed
 
     def widen_weight(self, dtype: torch.dtype) -> Tensor:
         """Return the weight in a precision, a new tensor."""
-        return dequantize(self.weight_codes, self.weight_scales, self.weight_pairs, self.weight_shape, dtype)
+        codes, scales = self.weight_codes, self.weight_scales
+        if self.stream is not None:
+            codes, scales = self.stream.get_codes(self, self.needs_backward)
+        return dequantize(codes, scales, self.weight_pairs, self.weight_shape, dtype)
 
     def compute(self, inputs: Tensor) -> Tensor:
         """Return the layer's output."""
@@ -41,7 +53,8 @@ class QuantizedLayer(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the layer's output; with a gradient for the input, if that is asked for."""
-        if torch.is_grad_enabled() and inputs.requires_grad:
+        self.needs_backward = torch.is_grad_enabled() and inputs.requires_grad
+        if self.needs_backward:
             output: Tensor = _Compute.apply(inputs, self)  # type: ignore[no-untyped-call]
             return output
         with torch.no_grad():
@@ -119,13 +132,24 @@ def _is_plain(module: nn.Module) -> bool:
     )
 
 
+def store_components(
+    components: Mapping[str, nn.Module], storage: WeightStorage, wide_paths: Collection[str]
+) -> None:
+    """Store the layers of components, but those components and paths that stay wide."""
+    for name, component in components.items():
+        if name not in wide_paths:
+            store_layers(component, storage, select_inner_paths(wide_paths, name))
+
+
 def store_layers(component: nn.Module, storage: WeightStorage, wide_paths: Collection[str] = ()) -> None:
     """Store a component's layers, one after the other, so that memory has one of them twice at most."""
     for _, module in list(list_layers(component, wide_paths)):
         if not isinstance(module, QuantizedLayer):
             store_layer(module, storage, module.get_parameter("weight"))
         elif module.storage is not storage:
+            device = module.weight_codes.device  # system memory, if it is streamed
             store_layer(module, storage, module.widen_weight(torch.float32))
+            move_codes(module, device)
 
 
 @torch.no_grad()
@@ -140,6 +164,16 @@ def store_layer(module: nn.Module, storage: WeightStorage, weight: Tensor) -> No
     module.register_buffer("weight_codes", codes)
     module.register_buffer("weight_scales", scales)
     module.storage, module.weight_shape = storage, shape  # type: ignore[assignment]
+
+
+def move_codes(layer: nn.Module, device: torch.device) -> None:
+    """Put what is stored of a layer elsewhere; whatever streamed it does so no more."""
+    if isinstance(layer, QuantizedLayer):
+        layer.weight_codes, layer.weight_scales = (
+            layer.weight_codes.to(device),
+            layer.weight_scales.to(device),
+        )
+        layer.stream = None
 
 
 def get_weight_shape(module: nn.Module) -> torch.Size:

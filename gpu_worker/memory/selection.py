@@ -47,7 +47,9 @@ def fit_device(
             raise
         log.warning("%s Pictures may still be drawn.", error)
         return _set_mode(device_config, storages[-1], True), None
-    return _set_mode(device_config, plan.storage, plan.gradient_checkpointing), plan
+    device_config = _set_mode(device_config, plan.storage, plan.gradient_checkpointing)
+    memory_mode = replace(device_config.memory_mode, streamed_blocks=plan.streamed_blocks)
+    return replace(device_config, memory_mode=memory_mode), plan
 
 
 def _set_mode(device_config: DeviceConfig, storage: WeightStorage, is_checkpointed: bool) -> DeviceConfig:

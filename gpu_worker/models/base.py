@@ -18,7 +18,8 @@ from gpu_worker.device.memory_profile import WeightStorage
 from gpu_worker.device.mode_retry import ModeRetry
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.memory.plan import MemoryPlan
-from gpu_worker.memory.quantized_layers import select_inner_paths, store_layers
+from gpu_worker.memory.quantized_layers import store_components
+from gpu_worker.memory.streaming import stream_blocks
 from gpu_worker.models.family import ModelFamily
 from gpu_worker.models.inputs import latents as model_latents
 from gpu_worker.models.inputs.conditioning import Conditioning, ImageSize
@@ -59,6 +60,7 @@ class BaseModel(ABC):
         self.other_vae = other_vae
         self.noise_process, self.device_config = noise_process, device_config
         self.memory_mode = MemoryMode(device_config.dtype)
+        self._streamed: tuple[WeightStorage, int] | None = None  #: how blocks are streamed now
         self.memory_plan: MemoryPlan | None = None  #: None: nothing had to be planned
         self.mode_retry = ModeRetry()
         self.lora_hooks = LoraHooks()
@@ -169,7 +171,7 @@ class BaseModel(ABC):
                 self._cast_weights(self.memory_mode.dtype)  # all components must have one dtype
                 raise
         if memory_mode.storage is not WeightStorage.WHOLE:
-            self._store_weights(memory_mode.storage)
+            self._store_weights(memory_mode)
         if memory_mode.gradient_checkpointing:
             self.denoiser.enable_gradient_checkpointing()  # a text encoder's activations are small
         else:
@@ -225,11 +227,13 @@ class BaseModel(ABC):
         for name, component in self.components.items():
             component.to(self.component_dtype(name, dtype))
 
-    def _store_weights(self, storage: WeightStorage) -> None:
-        """Store what is not stored so yet."""
-        for name, component in self.components.items():
-            if name not in self.family.wide_paths:
-                store_layers(component, storage, select_inner_paths(self.family.wide_paths, name))
+    def _store_weights(self, memory_mode: MemoryMode) -> None:
+        """Store what is not stored so yet, and stream as many blocks as asked for."""
+        store_components(self.components, memory_mode.storage, self.family.wide_paths)
+        wanted = memory_mode.storage, memory_mode.streamed_blocks
+        if self.device.type == "cuda" and memory_mode.streamed_blocks and self._streamed != wanted:
+            stream_blocks(self.denoiser, self.family.memory.block_class, wanted[1], self.device)
+            self._streamed = wanted
 
     # --- LoRA --------------------------------------------------------------------------------------------
 

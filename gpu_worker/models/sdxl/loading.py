@@ -83,7 +83,7 @@ def _read_folder(path: Path, device_config: DeviceConfig, other_vae: Autoencoder
         dtype = vae_dtype(device_config.dtype) if part == "vae" else device_config.dtype
         weights = WeightSource.open_files(select_weight_files(path / part, dtype))
         sources[part] = ComponentSource(part_config, weights, dtype)
-    components = build_components(sources, device_config, path.name, SDXL.wide_paths)
+    components = build_components(sources, device_config, path.name, SDXL.wide_paths, SDXL.memory.block_class)
     return SdxlComponents(
         **{"vae": other_vae, **components},
         tokenizer=read_tokenizer(path),
@@ -126,7 +126,7 @@ def read_single_file(
         )
         for part, tensors in renamed.items()
     }
-    components = build_components(sources, device_config, path.name, SDXL.wide_paths)
+    components = build_components(sources, device_config, path.name, SDXL.wide_paths, SDXL.memory.block_class)
     scheduler_config = dict(SCHEDULER_CONFIG)
     if "v_pred" in views:  # an empty tensor says so
         scheduler_config |= {"prediction_type": "v_prediction"}

@@ -18,6 +18,7 @@ from gpu_worker.device.memory_profile import WeightStorage
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.errors import BaseModelError, JobProblem
 from gpu_worker.memory.quantized_layers import select_inner_paths
+from gpu_worker.memory.streaming import select_blocks
 from gpu_worker.models.sources.vae import VaeSource, find_prefix
 from gpu_worker.models.sources.weights import NotFiniteWeight, WeightSource, load_weights
 from gpu_worker.models.text.clip.tokenizer import MAX_TOKENS
@@ -47,10 +48,11 @@ def build_components(
     device_config: DeviceConfig,
     public_name: str,
     wide_paths: Sequence[str] = ("vae",),
+    block_class: str = "",
 ) -> dict[str, Any]:
     """Build components on the meta device, then place their weights; raises BaseModelError.
 
-    `wide_paths` is what the family never rounds.
+    `wide_paths` is what the family never rounds, `block_class` what it streams.
     """
     components = {}
     for name, source in sources.items():
@@ -64,6 +66,7 @@ def build_components(
                 source.dtype or device_config.dtype,
                 WeightStorage.WHOLE if name in wide_paths else device_config.memory_mode.storage,
                 select_inner_paths(wide_paths, name),
+                select_blocks(model, block_class, device_config.memory_mode.streamed_blocks),
             )
         except NotFiniteWeight as error:
             raise BaseModelError(

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from gpu_worker.device.memory_profile import WeightStorage
 from gpu_worker.errors import BaseModelError, JobProblem
-from gpu_worker.memory.quantized_layers import get_weight_shape, list_layers, store_layer
+from gpu_worker.memory.quantized_layers import get_weight_shape, list_layers, move_codes, store_layer
 
 _HEADER_LENGTH_BYTES = 8
 _DTYPES = {
@@ -138,14 +138,17 @@ def load_weights(
     dtype: torch.dtype,
     storage: WeightStorage = WeightStorage.WHOLE,
     wide_paths: Collection[str] = (),
+    streamed_blocks: Collection[nn.Module] = (),
 ) -> list[str]:
     """Fill a part that was built on the meta device; return the names it has and the source has not.
 
     Tensors the part does not know are left out. `storage` rounds its layers but those in `wide_paths`, each
-    as it is read, so that never more than one is whole. Raises NotFiniteWeight.
+    as it is read, so that never more than one is whole; those of `streamed_blocks` stay in system memory.
+    Raises NotFiniteWeight.
     """
     expected_names = set(model.state_dict())
     layers = {} if storage is WeightStorage.WHOLE else dict(list_layers(model, wide_paths))
+    streamed_layers = {layer for block in streamed_blocks for layer in block.modules()}
     state_dict: dict[str, Tensor] = {}
     for name, file, view in source.items():
         if name not in expected_names:
@@ -155,6 +158,8 @@ def load_weights(
         if layer is not None:
             _check_shape(layer, view)
             store_layer(layer, storage, view.to(device))
+            if layer in streamed_layers:
+                move_codes(layer, torch.device("cpu"))
             file.release(view)
             expected_names.remove(name)
             continue

@@ -1,0 +1,138 @@
+"""Blocks that wait in system memory and come to the card one ahead of their use. They never travel back.
+
+Which block follows is learnt in the first pass, forward and backward: families differ in it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from gpu_worker.memory.quantized_layers import QuantizedLayer, get_weight_shape, list_layers
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Transfer:
+    """Tensors on their way to the card, and what says that they are there."""
+
+    tensors: list[Tensor]
+    event: torch.cuda.Event | None = None
+
+
+class Transport(Protocol):
+    """How tensors get to the card."""
+
+    def keep(self, tensor: Tensor) -> Tensor:
+        """Return the tensor in system memory, from where it is sent again and again."""
+
+    def start(self, tensors: Sequence[Tensor]) -> Transfer:
+        """Begin to send tensors, beside what is computed."""
+
+    def wait(self, transfer: Transfer) -> None:
+        """Let what is computed next wait until the tensors are there."""
+
+
+class CardTransport:
+    """Sends on a stream of its own, from pinned memory as far as the system gives it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device, self._stream = device, torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._can_pin = True
+
+    def keep(self, tensor: Tensor) -> Tensor:
+        """Return a pinned copy; a pageable one where pinning is refused, as WSL2 does beyond its limit."""
+        host = tensor.cpu()
+        if self._can_pin:
+            try:
+                return host.pin_memory()
+            except RuntimeError as error:
+                self._can_pin = False
+                log.warning("blocks wait in pageable memory, which is slower: %s", error)
+        return host
+
+    def start(self, tensors: Sequence[Tensor]) -> Transfer:
+        """Begin to send. Memory is that of the computing stream, so what was freed there is used again."""
+        targets = [torch.empty_like(tensor, device=self._device) for tensor in tensors]
+        self._stream.wait_stream(torch.cuda.current_stream(self._device))
+        with torch.cuda.stream(self._stream):
+            for target, tensor in zip(targets, tensors, strict=True):
+                target.copy_(tensor, non_blocking=True)
+        return Transfer(targets, self._stream.record_event())
+
+    def wait(self, transfer: Transfer) -> None:
+        """Let the computing stream wait."""
+        if transfer.event is not None:
+            torch.cuda.current_stream(self._device).wait_event(transfer.event)
+
+
+class BlockStream:
+    """The streamed blocks of one component; at most two of them are on the card."""
+
+    def __init__(self, blocks: Sequence[nn.Module], transport: Transport) -> None:
+        self._transport = transport
+        self._layers = [
+            [layer for layer in block.modules() if isinstance(layer, QuantizedLayer)] for block in blocks
+        ]
+        self._places = {
+            layer: (index, place)
+            for index, layers in enumerate(self._layers)
+            for place, layer in enumerate(layers)
+        }
+        self._current = self._previous = -1
+        self._transfers: dict[int, Transfer] = {}
+        self._successors: dict[tuple[int, int, bool], int] = {}
+        self._key = (-1, -1, False)
+        for layer in self._places:
+            layer.weight_codes = transport.keep(layer.weight_codes)
+            layer.weight_scales = transport.keep(layer.weight_scales)
+            layer.stream = self
+
+    def get_codes(self, layer: QuantizedLayer, needs_backward: bool) -> tuple[Tensor, Tensor]:
+        """Return codes and scales of a layer on the card. The block that follows is sent meanwhile."""
+        index, place = self._places[layer]
+        if index != self._current:
+            self._move_to(index, needs_backward)
+        tensors = self._transfers[index].tensors
+        return tensors[2 * place], tensors[2 * place + 1]
+
+    def _move_to(self, index: int, needs_backward: bool) -> None:
+        self._successors[self._key] = index
+        self._previous, self._current = self._current, index
+        self._key = (self._previous, index, needs_backward)
+        for other in [other for other in self._transfers if other != index]:
+            self._transport.wait(self._transfers[other])  # its memory is free only when nothing writes there
+            del self._transfers[other]
+        if index not in self._transfers:
+            self._start(index)
+        self._transport.wait(self._transfers[index])
+        successor = self._successors.get(self._key)
+        if successor is not None and successor != index:
+            self._start(successor)
+
+    def _start(self, index: int) -> None:
+        layers = self._layers[index]
+        tensors = [tensor for layer in layers for tensor in (layer.weight_codes, layer.weight_scales)]
+        self._transfers[index] = self._transport.start(tensors)
+
+
+def stream_blocks(component: nn.Module, block_class: str, count: int, device: torch.device) -> None:
+    """Let so many blocks of a component wait in system memory."""
+    BlockStream(select_blocks(component, block_class, count), CardTransport(device))
+
+
+def select_blocks(component: nn.Module, block_class: str, count: int) -> list[nn.Module]:
+    """Return so many of a component's largest blocks, spread evenly: others are computed meanwhile."""
+    if not block_class or not count:
+        return []
+    blocks = [module for module in component.modules() if type(module).__name__ == block_class]
+    sizes = [sum(get_weight_shape(layer).numel() for _, layer in list_layers(block)) for block in blocks]
+    largest = [block for block, size in zip(blocks, sizes, strict=True) if size == max(sizes)]
+    count = min(count, len(largest))  # a text encoder has none
+    return [largest[number * len(largest) // count] for number in range(count)]
