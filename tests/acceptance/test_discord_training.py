@@ -270,6 +270,7 @@ async def test_codes_lists_them_for_their_owner_s_eyes(stage: Stage) -> None:
     assert format_code(code) not in text_of(await stage.bert.slash(stage.channel, "codes"))
 
 
+@pytest.mark.soak  # `make test` has the real worker on Telegram and at the console
 @pytest.mark.skipif(not REAL_PHOTOS.is_dir(), reason="the real photos are not here")
 async def test_five_real_photos_become_a_picture_by_the_real_worker(tmp_path: Path) -> None:
     gate, worker = SandboxedPhotoDecoder(), ProcessBackend(WORKER)

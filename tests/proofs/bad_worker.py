@@ -34,6 +34,8 @@ from gpu_worker.protocol import (
 HEALTH = WorkerHealth(device="liar", base_model="liar", base_model_loaded=True, process_memory_bytes=1)
 LENGTH_BYTES = 4
 PAUSE_S = 0.01
+#: A real worker takes longer; one that lied at once would be started again a hundred times.
+START_S = 0.5
 
 
 def main() -> None:
@@ -71,6 +73,7 @@ class Liar:
 
     def lie(self, what: str) -> None:
         if what in BEFORE_READY:
+            time.sleep(START_S)
             getattr(self, what)()
         else:
             self.say(ReadyMessage(version=VERSION, pid=os.getpid(), health=HEALTH))

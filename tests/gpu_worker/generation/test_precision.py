@@ -28,6 +28,7 @@ from tests.gpu_worker.training.test_trainer import lora_of, request, same_weight
 from tests.support.generated_images import alone, done, pixels_of, use, with_
 
 HALF = MemoryMode(torch.bfloat16)
+Lora = tuple[TrainingConfig, bytes]
 
 
 @pytest.fixture
@@ -66,6 +67,15 @@ def draw_beside(
     return trained, drawn, failure
 
 
+@pytest.fixture(scope="module")
+def undisturbed(photos: tuple[bytes, ...], quick: TrainingConfig) -> Lora:
+    """Train with nothing beside it: what each training below must come to."""
+    config = replace(quick, steps=6, save_precision="float")
+    base = load_base_model("tiny")
+    base.set_memory_mode(HALF)
+    return config, lora_of(train(base, request(photos), config))
+
+
 @pytest.mark.parametrize(
     ("part", "dtypes", "is_drawn"),
     [
@@ -78,21 +88,20 @@ def draw_beside(
 def test_a_training_beside_a_picture_out_of_bounds_is_the_same_bit_for_bit(
     half: BaseModel,
     photos: tuple[bytes, ...],
-    quick: TrainingConfig,
+    undisturbed: Lora,
     part: str,
     dtypes: set[torch.dtype],
     is_drawn: bool,
 ) -> None:
-    config = replace(quick, steps=9, save_precision="float")
-    undisturbed = lora_of(train(half, request(photos), config))
+    config, lora = undisturbed
     before = weights_hash(half)
     break_pictures(half, part, dtypes)
-    wish = with_(steps=2, loras=(use(undisturbed),))
+    wish = with_(steps=2, loras=(use(lora),))
 
     trained, drawn, failure = draw_beside(half, train(half, request(photos), config), wish)
 
     assert not [event for event in trained if isinstance(event, FallbackEvent)]
-    assert same_weights(lora_of(trained), undisturbed)
+    assert same_weights(lora_of(trained), lora)
     assert half.memory_mode == HALF
     assert weights_hash(half) == before
     assert isinstance(drawn[-1], DoneEvent) is is_drawn
@@ -157,18 +166,12 @@ def test_infinite_pixels_are_no_white_ones(half: BaseModel) -> None:
 
 @pytest.mark.parametrize("part", ["vae", "unet"])
 def test_a_sample_out_of_bounds_leaves_its_training_as_it_was(
-    half: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig, part: str
+    half: BaseModel, photos: tuple[bytes, ...], undisturbed: Lora, part: str
 ) -> None:
-    config = replace(
-        quick,
-        steps=4,
-        save_precision="float",
-        sample_every_steps=2,
-        sample_prompts=(SamplePrompt("sks person", steps=2),),
-    )
-    undisturbed = lora_of(train(half, request(photos), config))
+    config, lora = undisturbed
+    config = replace(config, sample_every_steps=3, sample_prompts=(SamplePrompt("sks person", steps=2),))
     break_pictures(half, part, {torch.bfloat16})
     events = list(train(half, request(photos), config))
     assert not [event for event in events if isinstance(event, FallbackEvent)]
-    assert [event.step for event in events if isinstance(event, SampleEvent)] == [0, 2, 4]
-    assert same_weights(lora_of(events), undisturbed)
+    assert [event.step for event in events if isinstance(event, SampleEvent)] == [0, 3, 6]
+    assert same_weights(lora_of(events), lora)

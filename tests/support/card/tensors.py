@@ -11,12 +11,14 @@ from __future__ import annotations
 import sys
 import weakref
 from collections import Counter
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 
+import gpu_worker
 from tests.support.card.operations import READS_VALUES, compute, has_aliases, leaves, map_tensors
 
 CARD = torch.device("cuda", 0)
@@ -24,6 +26,7 @@ CARD = torch.device("cuda", 0)
 #: Operations besides the pointwise ones that take a 0-dimensional tensor of the host, as CUDA does.
 _TAKES_HOST_SCALAR = {"index_put_", "fill_", "masked_fill", "where", "_fused_adamw_"}
 _ALLOCATION_BYTES = 512
+_WORKER = Path(gpu_worker.__file__).parent
 
 
 class MixedDevices(RuntimeError):
@@ -270,8 +273,8 @@ def find_place() -> str:
     """Return the innermost function of the worker on the stack, as `training/step.py:run`."""
     frame = sys._getframe(1)
     while frame is not None:
-        _, _, file_name = frame.f_code.co_filename.partition("/gpu_worker/")
-        if file_name and "/tests/" not in frame.f_code.co_filename:
-            return f"{file_name}:{frame.f_code.co_name}"
+        path = Path(frame.f_code.co_filename)
+        if path.is_relative_to(_WORKER):
+            return f"{path.relative_to(_WORKER)}:{frame.f_code.co_name}"
         frame = frame.f_back
     return "no code of the worker"
