@@ -29,7 +29,7 @@ _PASSES, _TRANSFER_BYTES_PER_S = 2, 8e9
 #: Of the streamed blocks: the one that is used, and the one under way.
 RESIDENT_BLOCKS = 2
 #: Shares of the native side that are tried, and what sides are multiples of.
-_SIDES, _SIDE_STEP_PX = (1.0, 0.75, 0.5), 64
+SIDES, _SIDE_STEP_PX = (1.0, 0.75, 0.5), 64
 #: What cards of a size usually sustain in half precision, in TFLOP/s.
 _USUAL_TFLOPS = ((7, 2.6), (13, 11.0), (17, 20.0), (math.inf, 40.0))
 
@@ -101,13 +101,16 @@ def plan_memory(
     machine: TrainingMachine,
     storages: Sequence[WeightStorage] = tuple(WeightStorage),
     itemsize: int = 2,
+    sides: Sequence[float] = SIDES,
 ) -> MemoryPlan:
     """Return the first plan that fits; raises PlanRefused with the least that would help.
 
     The order is: whole weights, 8 bits, some blocks streamed, 4 bits, and then the same at smaller sizes.
     `itemsize` is of the precision that is computed in.
     """
-    plans = list(_list_plans(profile, native_px, machine, storages, itemsize))
+    plans = [
+        plan for side in sides for plan in _list_plans(profile, native_px, machine, storages, itemsize, side)
+    ]
     for plan in plans:
         if plan.card_bytes <= machine.card_bytes and plan.memory_bytes <= machine.memory_bytes:
             return plan
@@ -123,21 +126,27 @@ def _list_plans(
     machine: TrainingMachine,
     storages: Sequence[WeightStorage],
     itemsize: int,
+    side: float,
 ) -> Iterator[MemoryPlan]:
-    for side in _SIDES:
-        size_px = int(native_px * side) // _SIDE_STEP_PX * _SIDE_STEP_PX
-        area = (size_px / native_px) ** 2
-        for storage in storages:
+    """Yield the plans for a share of the native side, in their order."""
+    size_px = int(native_px * side) // _SIDE_STEP_PX * _SIDE_STEP_PX
+    area = (size_px / native_px) ** 2
+    for storage in storages:
+        for is_checkpointed in (False, True):
+            work = profile.teraflops * area * (_CHECKPOINTING_WORK if is_checkpointed else 1.0)
+            plan = MemoryPlan(
+                storage,
+                streamed_blocks=0,
+                gradient_checkpointing=is_checkpointed,
+                size_px=size_px,
+                card_bytes=compute_card_bytes(profile, storage, itemsize, is_checkpointed, area),
+                memory_bytes=_compute_memory_bytes(profile, storage, itemsize),
+                step_s=work * _STORAGE_TIME[storage] / machine.tflops,
+            )
+            yield plan
+        if storage is not WeightStorage.WHOLE and profile.block_count:
             block_bytes = profile.block_parameters * (storage.bytes_per_weight or itemsize)
-            for is_checkpointed in (False, True):
-                card_bytes = compute_card_bytes(profile, storage, itemsize, is_checkpointed, area)
-                work = profile.teraflops * area * (_CHECKPOINTING_WORK if is_checkpointed else 1.0)
-                step_s = work * _STORAGE_TIME[storage] / machine.tflops
-                memory_bytes = _compute_memory_bytes(profile, storage, itemsize)
-                plan = MemoryPlan(storage, 0, is_checkpointed, size_px, card_bytes, memory_bytes, step_s)
-                yield plan
-            if storage is not WeightStorage.WHOLE and profile.block_count:
-                yield _stream_blocks(plan, profile.block_count, block_bytes, machine.card_bytes)
+            yield _stream_blocks(plan, profile.block_count, block_bytes, machine.card_bytes)
 
 
 def _stream_blocks(plan: MemoryPlan, count: int, block_bytes: float, card_bytes: float) -> MemoryPlan:

@@ -9,14 +9,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.card import table
+from benchmarks.card import plans, table
 from benchmarks.card.__main__ import PAGE, replace_table
 from benchmarks.card.allocator import MIB, CachingAllocator
+from benchmarks.card.counts import count_training_step
 from benchmarks.card.device_guard import CannotCount
 from benchmarks.card.foreach import count_launches
 from benchmarks.card.session import time_session
 from benchmarks.card.table import GIB, CardWork, CountedWork, build_rows, count_works, format_markdown
 from benchmarks.rows import GoalVerdict
+from gpu_worker.device.memory_modes import MemoryMode
+from gpu_worker.device.memory_profile import SD15_MEMORY, WeightStorage
+from gpu_worker.memory.plan import compute_card_bytes
+from gpu_worker.models.family import ModelFamily
+from gpu_worker.models.sd15.family import SD15
+from gpu_worker.models.sdxl.family import SDXL
 
 
 def count(works: Sequence[CardWork]) -> list[CountedWork]:
@@ -69,6 +76,33 @@ def test_the_worker_expects_the_memory_that_is_counted_and_kernels_have_a_ceilin
 
 def test_the_page_has_the_figures_that_are_counted(counted: list[CountedWork]) -> None:
     assert f"{format_markdown(counted)}\n" in PAGE.read_text("utf-8")
+
+
+def test_a_plan_is_what_is_counted(counted: list[CountedWork]) -> None:
+    planned_bytes = compute_card_bytes(SD15_MEMORY, WeightStorage.WHOLE, 2, is_checkpointed=False)
+    assert abs(planned_bytes / counted[0].training.peak_bytes - 1) <= table.MAX_NEED_ERROR
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("storage", list(WeightStorage))
+@pytest.mark.parametrize("is_checkpointed", [False, True])
+@pytest.mark.parametrize("family", [SD15, SDXL], ids=lambda family: str(family.name))
+def test_plans_of_stored_weights_are_what_is_counted(
+    family: ModelFamily, is_checkpointed: bool, storage: WeightStorage
+) -> None:
+    memory_mode = MemoryMode(torch.float16, is_checkpointed, storage=storage)
+    try:
+        counted = count_training_step(family.name, memory_mode, family.native_px)
+    except CannotCount as error:
+        pytest.skip(str(error))
+    planned_bytes = compute_card_bytes(family.memory, storage, 2, is_checkpointed)
+    assert abs(planned_bytes / counted.peak_bytes - 1) <= table.MAX_NEED_ERROR
+
+
+def test_the_page_has_the_plans_of_today() -> None:
+    page = PAGE.read_text("utf-8")
+    assert plans.write_page(page) == page
+    assert plans.format_plans() in page
 
 
 def test_a_table_takes_the_place_of_the_one_before() -> None:
