@@ -83,6 +83,7 @@ def make_rules(settings: Settings) -> AccessRules:
         quotas=settings.quotas,
         max_queued_jobs=settings.queue_limit,
         max_chat_jobs=settings.chat_limit,
+        allows_compare=settings.compare,
     )
 
 

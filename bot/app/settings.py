@@ -106,13 +106,12 @@ class Settings(BaseSettings):
         default="auto",
         description="How base weights are stored: `whole`, `int8`, `nf4` (4 bits), or `auto`: as they fit.",
     )
+    compare: bool = Field(default=True, description="`off`: nobody may `/compare`, three pictures at once.")
     coach: Literal["auto", "on", "off"] = Field(
         default="auto",
         description="Whether photos are checked before a training; `auto`: not for the shipped models.",
     )
-    face_mask: bool = Field(
-        default=False, description="`on`: trainings on people learn only the head, not the background."
-    )
+    face_mask: bool = Field(default=False, description="`on`: trainings on people learn only the head.")
     stop_early: bool = Field(
         default=False, description="`on`: a training ends early when its likeness is clearly past its best."
     )

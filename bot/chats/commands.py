@@ -72,6 +72,11 @@ COMMANDS = (
     ),
     Command("train", lambda services: services.photo_sets.start_training),
     Command("generate", lambda services: services.drafts.generate_from_text),
+    Command(
+        "compare",
+        lambda services: services.comparisons.compare_strengths,
+        (_CODE, Argument("prompt", is_required=False)),
+    ),
     Command("show", lambda services: services.results.show_result, (Argument("id"),)),
     Command("codes", lambda services: services.loras.list_loras),
     Command("more", lambda services: services.continuations.continue_from_text, (_CODE, _STEPS)),

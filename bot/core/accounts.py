@@ -190,6 +190,7 @@ class AccessRules:
     quotas: Mapping[Role, Quota] = field(default_factory=dict)
     max_queued_jobs: int | None = None  #: jobs in line, in all; None: any number
     max_chat_jobs: int | None = None  #: open jobs of one group or channel
+    allows_compare: bool = True  #: whether people may draw one prompt at several strengths
 
 
 @dataclass(frozen=True, slots=True)

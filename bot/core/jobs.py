@@ -117,6 +117,7 @@ class GenerationParams:
     redraw: float | None = None  #: begin from that picture and draw so much of it anew, 0 to 1
     best: bool = False  #: of `count` pictures the most alike is handed out
     is_fast: bool = False  #: drawn in the few steps that the base model has for it
+    strengths: tuple[float, ...] = ()  #: of every LoRA: one picture with each, side by side in one
 
 
 @dataclass(frozen=True, slots=True)

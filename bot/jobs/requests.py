@@ -115,6 +115,7 @@ class RequestBuilder:
             guidance_scale=params.guidance,
             sampler=params.sampler,
             loras=_place_people(params.prompt, uses_by_code, triggers_by_code),
+            strengths=params.strengths,
             variation_strength=params.variation,
             variation_seed=params.variation_seed,
             init_image=await self._load_start(params),

@@ -16,7 +16,7 @@ from bot.core.likeness import LikenessReport, PictureSelection
 from bot.db import Database
 from bot.jobs.likeness_scoring import LikenessScorer
 from bot.jobs.requests import load_references
-from bot.media import training_strip
+from bot.media import comparison, training_strip
 from bot.media.storage import Storage
 from gpu_worker.protocol import DoneEvent
 
@@ -97,6 +97,7 @@ class ResultRecorder:
 
     async def record_generation(self, job: Job, event: DoneEvent) -> None:
         event, pick = await self._pick_picture(job, event)
+        event = await _join_comparison(job, event)
         pictures = [
             await self._storage.write_picture(job.id, number, png)
             for number, png in enumerate(event.pictures, 1)
@@ -162,6 +163,16 @@ class ResultRecorder:
         except Exception:  # whatever is wrong with them, the LoRA is ready all the same
             log.exception("the training strip of job %d could not be made", job.id)
             return []
+
+
+async def _join_comparison(job: Job, event: DoneEvent) -> DoneEvent:
+    """Return the pictures of several strengths as one picture with labels; any other result as it is."""
+    strengths = job.params.strengths if isinstance(job.params, GenerationParams) else ()
+    if not strengths:
+        return event
+    labels = [f"{strength:g}" for strength in strengths]
+    sheet = await asyncio.to_thread(comparison.compose, event.pictures, labels)
+    return msgspec.structs.replace(event, pictures=(sheet,), recipes=event.recipes[-1:])
 
 
 def _params_of_picture(params: GenerationParams, index: int) -> GenerationParams:

@@ -8,7 +8,7 @@ from bot.services.access import AccessPolicy
 from bot.services.accounts import AccountLinkService, AccountService, PreferencesService
 from bot.services.admin import AdminService, StatusService
 from bot.services.context import PhotoDecoder, ServiceContext
-from bot.services.drafts import DraftService
+from bot.services.drafts import ComparisonService, DraftService
 from bot.services.generation import GenerationService
 from bot.services.jobs import ContinuationService, JobService
 from bot.services.loras import LoraService
@@ -26,6 +26,7 @@ class Services:
     accounts: AccountService
     account_links: AccountLinkService
     admin: AdminService
+    comparisons: ComparisonService
     continuations: ContinuationService
     drafts: DraftService
     generation: GenerationService
@@ -54,6 +55,7 @@ def make_services(context: ServiceContext, decoder: PhotoDecoder) -> Services:
         accounts=AccountService(context),
         account_links=AccountLinkService(context),
         admin=AdminService(context),
+        comparisons=ComparisonService(context, generation, preferences),
         continuations=ContinuationService(context, photo_sets),
         drafts=drafts,
         generation=generation,

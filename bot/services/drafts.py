@@ -1,4 +1,7 @@
-"""`/generate` alone: what a person chooses by buttons, until the next plain message is the prompt."""
+"""`/generate` alone: what a person chooses by buttons, until the next plain message is the prompt.
+
+`/compare`: one prompt and one seed at several strengths, so that people see which one to choose.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,12 @@ from bot.services.context import ServiceContext
 from bot.services.generation import GenerationService
 from bot.texts import translate
 from bot.texts.cards import ask_to_draw, choose_code, draft_card, draft_styles
+from bot.texts.commands import usage_example
 from bot.texts.words import example_command, reads_like_talk
+
+COMPARED_STRENGTHS = (0.6, 0.8, 1.0)
+#: What is compared where nothing is said: a face shows best how much of a LoRA is there.
+_COMPARED_PROMPT = "close-up, looking at the camera"
 
 
 class DraftService:
@@ -214,6 +222,33 @@ class DraftService:
         await self._context.database.results.save_draft(draft)
         style = self._context.styles.get(draft.params.style)
         return draft_card(draft, style.localized_label if style is not None else "")
+
+
+class ComparisonService:
+    """Queues a picture that shows a LoraCode at several strengths."""
+
+    def __init__(
+        self, context: ServiceContext, generations: GenerationService, preferences: PreferencesService
+    ) -> None:
+        self._context, self._generations, self._preferences = context, generations, preferences
+
+    async def compare_strengths(self, request: Request) -> Reply:
+        """Draw what was typed after `/compare` at each strength, as one picture."""
+        if not self._context.rules.allows_compare:
+            raise UserError(translate("compare-off"))
+        code_text, prompt = generation_options.find_code(request.text)
+        usage = usage_example(request.identity.platform, "compare")
+        code = generation_options.read_code(code_text, usage)
+        params = generation_options.parse_draft(prompt, style_labels=self._context.styles.labels)
+        params = replace(
+            self._preferences.apply_defaults(request, params),
+            prompt=params.prompt or _COMPARED_PROMPT,
+            strengths=COMPARED_STRENGTHS,
+            strength=None,
+            count=len(COMPARED_STRENGTHS),
+            best=False,
+        )
+        return await self._generations.generate(request, code, generation_options.validate(params))
 
 
 def _read_code(request: Request) -> LoraCode:

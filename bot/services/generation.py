@@ -99,7 +99,7 @@ class GenerationService:
 
     async def generate_variations(self, request: Request) -> Reply:
         """Generate four pictures that are like one picture of a result."""
-        job, params, pictures = await self._require_result(request)
+        job, params, pictures = await self._require_single_pictures(request)
         number = int(request.arguments[1])
         picture = _find_picture(pictures, number)
         if params.redraw is None and not params.variation and params.seed is not None:
@@ -123,7 +123,7 @@ class GenerationService:
 
     async def enlarge(self, request: Request) -> Reply:
         """Generate one picture of a result with sides twice as long."""
-        job, params, pictures = await self._require_result(request)
+        job, params, pictures = await self._require_single_pictures(request)
         number = int(request.arguments[1])
         path = self._context.storage.picture_path(_find_picture(pictures, number).file)
         size_px = await asyncio.to_thread(_read_size_px, path)
@@ -182,6 +182,12 @@ class GenerationService:
         )
         assert isinstance(job.params, GenerationParams)  # noqa: S101 - a result is of a generation
         return job, job.params, pictures
+
+    async def _require_single_pictures(self, request: Request) -> tuple[Job, GenerationParams, list[Picture]]:
+        result = await self._require_result(request)
+        if result[1].strengths:  # side by side in one file
+            raise UserError(translate("stale-button"))
+        return result
 
     async def _resolve_params(
         self, account: AccountId, code: LoraCode, params: GenerationParams

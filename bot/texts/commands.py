@@ -37,6 +37,7 @@ def list_command_synonyms() -> dict[str, str]:
 
 #: What an example writes behind a command, by the names of its options.
 _EXAMPLE_ARGUMENTS = {
+    "compare": {"code": "40713386"},
     "show": {"id": "12"},
     "more": {"code": "40713386", "steps": "300"},
     "replace": {"code": "40713386", "photo": "4"},

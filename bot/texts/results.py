@@ -38,10 +38,14 @@ _SHOWN_SETTINGS = (
 def result_card(job: Job, picture_paths: Sequence[Path]) -> Reply:
     """Return the pictures of a finished generation with their actions."""
     text = f"{result_title(job)}: {truncate(_generation_params(job).prompt)}"
-    text = "\n".join(filter(None, (text, _format_pick(job))))
+    strengths = _generation_params(job).strengths
+    hint = translate("compare-hint", strength=f"{strengths[-1]:g}") if strengths else ""
+    text = "\n".join(filter(None, (text, _format_pick(job), hint)))
     if not picture_paths:
         return Reply(f"{text}\n{translate('pictures-gone')}", (_again_button(job.id),))
     buttons = _result_buttons(job.id, len(picture_paths), is_fast=_generation_params(job).is_fast)
+    if strengths:  # no picture by itself
+        buttons = tuple(button for button in buttons if not button.action.startswith(_PICTURE_ACTIONS))
     return Reply(text, buttons, tuple(picture_paths))
 
 

@@ -24,7 +24,7 @@ from gpu_worker.generation.identity import IdentityEncoder
 from gpu_worker.generation.image_file import Recipe, RecipeLora
 from gpu_worker.generation.preview import LatentPreviewer
 from gpu_worker.generation.prompts import PromptCache
-from gpu_worker.generation.recipes import render_size_px, resolve_recipes
+from gpu_worker.generation.recipes import list_lora_uses, render_size_px, resolve_recipes
 from gpu_worker.lora import layers
 from gpu_worker.lora.acceleration import Acceleration
 from gpu_worker.lora.cache import AdapterCache
@@ -61,19 +61,19 @@ class GenerationContext:
         self.denoiser = BatchedDenoiser(base, tuner)
         self._previewer: LatentPreviewer | None = None
 
-    def encode(self, request: GenerateRequest, recipe: Recipe) -> tuple[AnyAdapter | None, Conditioning]:
-        """Return the adapter of a recipe's LoRAs, and its prompts as that one has them encoded."""
-        people = regions.assign_people(self.base, request.loras)
+    def encode(self, loras: Sequence[LoraUse], recipe: Recipe) -> tuple[AnyAdapter | None, Conditioning]:
+        """Return the adapter of LoRAs, and a recipe's prompts as that one has them encoded."""
+        people = regions.assign_people(self.base, loras)
         if people is None:
-            return self._read_prompts(request.loras, recipe)
+            return self._read_prompts(loras, recipe)
         # Each person's region reads the prompt with that person's LoRA alone.
         readings = [
             self._read_prompts(reader_loras, recipe)[1]
-            for reader_loras in regions.list_reader_loras(request.loras, people)
+            for reader_loras in regions.list_reader_loras(loras, people)
         ]
         latent_size = self.base.latent_shape(render_size_px(self.base, recipe))[1:]
-        conditioning = regions.place_people(self.base, request.loras, recipe.prompt, readings, latent_size)
-        return self._load_adapter(request.loras, recipe, people), conditioning
+        conditioning = regions.place_people(self.base, loras, recipe.prompt, readings, latent_size)
+        return self._load_adapter(loras, recipe, people), conditioning
 
     def _read_prompts(
         self, loras: Sequence[LoraUse], recipe: Recipe
@@ -160,10 +160,10 @@ class _GenerationAttempt:
         try:
             img2img_init = _encode_init_image(context.base, request, recipes[0])
             with context.base.use_precision(self._is_full_precision):
-                adapter, conditioning = context.encode(request, recipes[0])
+                encoded = [context.encode(loras, recipes[0]) for loras in list_lora_uses(request)]
                 images = [
-                    create_image(context.base, recipe, adapter, conditioning, img2img_init)
-                    for recipe in recipes
+                    create_image(context.base, recipe, *encoded[index % len(encoded)], img2img_init)
+                    for index, recipe in enumerate(recipes)
                 ]
             for image in images:
                 image.is_full_precision = self._is_full_precision
@@ -233,13 +233,16 @@ def _prepare_retry(context: GenerationContext, compute_error: ComputeError, was_
 def _attach_loras(
     context: GenerationContext, request: GenerateRequest, recipes: Sequence[Recipe]
 ) -> list[Recipe]:
-    people = regions.assign_people(context.base, request.loras)
-    _, hashes = context.adapter_cache.get(context.base, request.loras, people)
-    recipe_loras = tuple(
-        RecipeLora(lora.name, short_hash, lora.strength)
-        for lora, short_hash in zip(request.loras, hashes, strict=True)
-    )
-    return [replace(recipe, loras=recipe_loras) for recipe in recipes]
+    recipe_loras = []
+    for loras in list_lora_uses(request):
+        _, hashes = context.adapter_cache.get(context.base, loras, regions.assign_people(context.base, loras))
+        named = zip(loras, hashes, strict=True)
+        recipe_loras.append(
+            tuple(RecipeLora(lora.name, short_hash, lora.strength) for lora, short_hash in named)
+        )
+    return [
+        replace(recipe, loras=recipe_loras[index % len(recipe_loras)]) for index, recipe in enumerate(recipes)
+    ]
 
 
 def _encode_init_image(

@@ -6,6 +6,7 @@ import io
 import secrets
 from dataclasses import replace
 
+import msgspec
 from PIL import Image
 
 from gpu_worker.errors import BadInput, JobProblem
@@ -14,7 +15,7 @@ from gpu_worker.lora.acceleration import Acceleration
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.inputs.pixels import Size
 from gpu_worker.models.sources.acceleration_recipes import SamplingRecipe
-from gpu_worker.protocol import SAMPLERS, GenerateRequest
+from gpu_worker.protocol import SAMPLERS, GenerateRequest, LoraUse
 
 SIDES_PX = range(64, 2048 + 1, 8)
 STEPS = range(1, 150 + 1)
@@ -58,12 +59,24 @@ def resolve_recipes(
         denoising_strength=None if request.init_image is None else request.init_image.denoising_strength,
         acceleration=RecipeLora(acceleration.name, acceleration.short_hash) if acceleration else None,
     )
+    if request.strengths:
+        return [first_recipe] * len(request.strengths)
     if request.variation_strength:  # the same seed for all, each with other noise mixed in
         return [
             replace(first_recipe, variation_seed=first_recipe.variation_seed + index)
             for index in range(request.count)
         ]
     return [replace(first_recipe, seed=first_recipe.seed + index) for index in range(request.count)]
+
+
+def list_lora_uses(request: GenerateRequest) -> list[tuple[LoraUse, ...]]:
+    """Return the LoRAs of each picture where they differ in strength, otherwise once for all."""
+    if not request.strengths:
+        return [request.loras]
+    return [
+        tuple(msgspec.structs.replace(lora, strength=strength) for lora in request.loras)
+        for strength in request.strengths
+    ]
 
 
 def _choose_defaults(
@@ -120,7 +133,10 @@ def _validate(request: GenerateRequest) -> None:
         (request.guidance_scale, 0.0, _MAX_GUIDANCE, JobProblem.GUIDANCE_OUT_OF_RANGE),
         (request.variation_strength, 0.0, 1.0, JobProblem.VARIATION_OUT_OF_RANGE),
         (denoising_strength, 0.0, 1.0, JobProblem.DENOISING_OUT_OF_RANGE),
-        *((lora.strength, *STRENGTHS, JobProblem.STRENGTH_OUT_OF_RANGE) for lora in request.loras),
+        *(
+            (strength, *STRENGTHS, JobProblem.STRENGTH_OUT_OF_RANGE)
+            for strength in (*(lora.strength for lora in request.loras), *request.strengths)
+        ),
     ):
         if number is not None and not low <= number <= high:  # NaN is in no range
             raise BadInput(problem, low=f"{low:g}", high=f"{high:g}")

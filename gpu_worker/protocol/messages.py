@@ -104,6 +104,7 @@ class GenerateRequest(ProtocolMessage, frozen=True):
     guidance_scale: float | None = None
     sampler: str = ""  #: a name from `SAMPLERS`
     loras: tuple[LoraUse, ...] = ()
+    strengths: tuple[float, ...] = ()  #: of every LoRA: a picture with each, all of the first seed
     variation_strength: float = 0.0  #: share of other noise mixed into the seed's noise, 0 to 1
     variation_seed: int = 0  #: seed of that noise for the first picture; each next picture has the next one
     init_image: InitImage | None = None

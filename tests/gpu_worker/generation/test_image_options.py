@@ -352,3 +352,13 @@ def test_two_pictures_out_of_bounds_at_once_are_both_drawn_again_in_a_wider_prec
 def test_a_training_may_go_on_between_two_finished_pictures(tiny: BaseModel) -> None:
     events = list(generate.generate(alone(tiny), with_(count=3, steps=1)))
     assert [e.step for e in events if isinstance(e, ProgressEvent)] == [1, 2, 3, 3, 3]
+
+
+def test_pictures_of_several_strengths_are_those_of_each_alone(
+    tiny: BaseModel, photos: tuple[bytes, ...]
+) -> None:
+    lora = lora_of(tiny, photos[:2])
+    compared = done(tiny, with_(loras=(use(lora),), strengths=(0.0, 0.8)))
+    single = [done(tiny, with_(loras=(use(lora, strength=strength),))) for strength in (0.0, 0.8)]
+    assert compared.pictures == tuple(each.pictures[0] for each in single)
+    assert compared.recipes == tuple(each.recipes[0] for each in single)
