@@ -98,6 +98,32 @@ def pick_best(
     return PictureSelection(likenesses, best_index + 1)
 
 
+def pick_best_together(
+    references: Sequence[Sequence[Embedding]],
+    pictures: Sequence[Sequence[Embedding | None]],
+    similarity: Similarity,
+) -> PictureSelection | None:
+    """Choose of pictures of several people the one whose least alike person is best; None without a scale.
+
+    Each person has references, and in each picture a part.
+    """
+    if not pictures or not all(references):
+        return None
+    people = tuple(
+        tuple(
+            None if part is None else mean(similarity(reference, part) for reference in own_references)
+            for own_references, part in zip(references, parts, strict=True)
+        )
+        for parts in pictures
+    )
+    if all(likeness is None for picture in people for likeness in picture):
+        return None
+    least = [min(-1.0 if likeness is None else likeness for likeness in picture) for picture in people]
+    best_index = max(range(len(least)), key=lambda index: (least[index], -index))
+    likenesses = tuple(None if likeness < 0 else likeness for likeness in least)
+    return PictureSelection(likenesses, best_index + 1, people)
+
+
 def weighted_likeness(score: CandidateScore) -> float:
     """Return how much a candidate is worth: its likeness, less where nobody is seen or a photo is copied."""
     visible_share = 1.0 - score.faceless / score.pictures
@@ -170,4 +196,6 @@ class PictureSelection:
     """Which of several pictures is the most alike."""
 
     likenesses: tuple[float | None, ...]  #: of each, 0 to 1; None: it shows nobody
-    chosen: int  #: the number of the one that is handed out, from 1
+    chosen: int  #: the number of the one that is handed out, from 1; 0: all are
+    people: tuple[tuple[float | None, ...], ...] = ()  #: in each picture of several people, of each of them
+    codes: tuple[str, ...] = ()  #: the LoraCodes of these people

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ from bot.core.jobs import Job
 from bot.core.likeness import CandidateScore, PictureSelection
 from bot.media.quality import PhotoAnalyzer, PhotoMeasurements
 from gpu_worker.protocol import CandidateEvent, DoneEvent
+from imaging.crop import crop_picture
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,30 @@ class LikenessScorer:
         return likeness.pick_best(
             reference_embeddings, embeddings[len(references) :], likeness.face_similarity
         )
+
+    async def score_people(
+        self, references: Sequence[Sequence[bytes]], event: DoneEvent
+    ) -> PictureSelection | None:
+        """Compare each person of pictures with their references; None where nothing honest can be said."""
+        people = len(references)
+        if event.picture_embeddings and event.reference_embeddings:
+            similarity: likeness.Similarity = likeness.drawing_similarity
+            parts: Sequence[Sequence[float] | None] = event.picture_embeddings
+            flat_references: Sequence[Sequence[float] | None] = event.reference_embeddings
+        else:
+            similarity = likeness.face_similarity
+            pairs = zip(event.pictures, event.regions, strict=True)
+            crops = [crop_picture(picture, region) for picture, regions in pairs for region in regions]
+            parts = [_face_embedding(each) for each in await self._analyze_all(crops)]
+            pictures = [picture for own_references in references for picture in own_references]
+            flat_references = [_face_embedding(each) for each in await self._analyze_all(pictures)]
+        ends = list(itertools.accumulate(map(len, references)))
+        own_references = [
+            [each for each in flat_references[end - len(own) : end] if each is not None]
+            for end, own in zip(ends, references, strict=True)
+        ]
+        by_picture = [parts[start : start + people] for start in range(0, len(parts), people)]
+        return likeness.pick_best_together(own_references, by_picture, similarity)
 
     async def _analyze_all(self, pictures: Sequence[bytes]) -> list[PhotoMeasurements | None]:
         if self._analyzer is None:

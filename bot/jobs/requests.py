@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -120,10 +120,15 @@ class RequestBuilder:
             variation_seed=params.variation_seed,
             init_image=await self._load_start(params),
             preview_interval_s=PREVIEW_INTERVAL_S,
-            reference_pictures=await load_references(self._database, self._storage, job.code)
-            if params.best
-            else (),
+            reference_pictures=await self._load_references(job, params),
         )
+
+    async def _load_references(self, job: Job, params: GenerationParams) -> tuple[bytes, ...]:
+        """Return what the pictures are compared with; those of several people always are."""
+        people = await load_people_references(self._database, self._storage, (job.code, *params.codes))
+        if len(people) > 1:
+            return tuple(picture for pictures in people.values() for picture in pictures)
+        return await load_references(self._database, self._storage, job.code) if params.best else ()
 
     async def _load_lora(self, code: LoraCode, strength: float | None) -> tuple[LoraUse, Lora]:
         lora, data = await self._read_lora_file(code)
@@ -169,6 +174,18 @@ async def load_references(database: Database, storage: Storage, code: LoraCode) 
     except OSError:
         log.warning("the pictures that a LoRA was chosen by are gone")
         return ()
+
+
+async def load_people_references(
+    database: Database, storage: Storage, codes: Sequence[LoraCode]
+) -> dict[LoraCode, tuple[bytes, ...]]:
+    """Return the references of all who have a region in a picture; nothing if somebody has none."""
+    references = {}
+    for code in codes:
+        lora = await database.loras.get_by_code(code)
+        if lora is not None and lora.trigger.class_word != STYLE_CLASS:
+            references[code] = await load_references(database, storage, code)
+    return references if all(references.values()) else {}
 
 
 def _place_people(

@@ -15,7 +15,7 @@ from bot.core.jobs import GenerationParams, Job, JobStatus, TrainingParams
 from bot.core.likeness import LikenessReport, PictureSelection
 from bot.db import Database
 from bot.jobs.likeness_scoring import LikenessScorer
-from bot.jobs.requests import load_references
+from bot.jobs.requests import load_people_references, load_references
 from bot.media import comparison, training_strip
 from bot.media.storage import Storage
 from gpu_worker.protocol import DoneEvent
@@ -116,20 +116,33 @@ class ResultRecorder:
     ) -> tuple[DoneEvent, tuple[PictureSelection, GenerationParams] | None]:
         """Return only the picture with the best likeness if that was asked for; all if none can be scored."""
         params = job.params
-        if not isinstance(params, GenerationParams) or not params.best:
+        if not isinstance(params, GenerationParams) or params.strengths:
             return event, None
-        pick = await self._likeness_scorer.pick_best(
-            await load_references(self._database, self._storage, job.code), event
-        )
+        if event.regions:
+            pick = await self._score_people(job, params, event)
+            if pick is not None and not params.best:
+                return event, (replace(pick, chosen=0), params)
+        elif params.best:
+            pick = await self._likeness_scorer.pick_best(
+                await load_references(self._database, self._storage, job.code), event
+            )
+        else:
+            return event, None
         if pick is None:
             log.info("job %d: no picture could be scored; all are handed out", job.id)
             return event, None
-        index = pick.chosen - 1
-        selection = slice(index, index + 1)
-        picked_event = msgspec.structs.replace(
-            event, pictures=event.pictures[selection], recipes=event.recipes[selection]
-        )
-        return picked_event, (pick, _params_of_picture(params, index))
+        return _keep_picture(event, pick), (pick, _params_of_picture(params, pick.chosen - 1))
+
+    async def _score_people(
+        self, job: Job, params: GenerationParams, event: DoneEvent
+    ) -> PictureSelection | None:
+        """Return how alike each person of each picture is; None where somebody was never measured."""
+        codes = (job.code, *params.codes)
+        references = await load_people_references(self._database, self._storage, codes)
+        if len(references) != len(event.regions[0]):
+            return None
+        pick = await self._likeness_scorer.score_people(list(references.values()), event)
+        return None if pick is None else replace(pick, codes=tuple(references))
 
     async def _is_abandoned(self, job: Job) -> bool:
         """Check whether the job of a late result was cancelled, has failed, or was erased."""
@@ -173,6 +186,14 @@ async def _join_comparison(job: Job, event: DoneEvent) -> DoneEvent:
     labels = [f"{strength:g}" for strength in strengths]
     sheet = await asyncio.to_thread(comparison.compose, event.pictures, labels)
     return msgspec.structs.replace(event, pictures=(sheet,), recipes=event.recipes[-1:])
+
+
+def _keep_picture(event: DoneEvent, pick: PictureSelection) -> DoneEvent:
+    """Return an event with the chosen picture alone."""
+    selection = slice(pick.chosen - 1, pick.chosen)
+    return msgspec.structs.replace(
+        event, pictures=event.pictures[selection], recipes=event.recipes[selection]
+    )
 
 
 def _params_of_picture(params: GenerationParams, index: int) -> GenerationParams:

@@ -390,6 +390,7 @@ edit-prompt =
     { $prompt }
 best-told = The best match of { $count }: likeness { $chosen }. The others: { $others }.
 best-nobody = no clear face
+together-told = Likeness of each: { $likenesses }.
 best-not-told = I could not tell which is the best match, so here they all are.
 best-unknown = I cannot compare the likeness of pictures of { $code }: nothing was measured when it was trained. Ask for { $count } without “best”, and you choose.
 recipe-prompt = Prompt: { $prompt }

@@ -389,6 +389,7 @@ edit-prompt =
     { $prompt }
 best-told = La più somigliante su { $count }: somiglianza { $chosen }. Le altre: { $others }.
 best-nobody = nessun viso nitido
+together-told = Somiglianza di ognuno: { $likenesses }.
 best-not-told = Non so dire quale sia la più somigliante, quindi eccole tutte.
 best-unknown = Non posso confrontare la somiglianza delle immagini di { $code }: durante l'addestramento non è stato misurato nulla. Chiedine { $count } senza «best», e scegli tu.
 recipe-prompt = Descrizione: { $prompt }

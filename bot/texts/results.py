@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bot.core.accounts import AccountId, ChatAddress
 from bot.core.jobs import GenerationParams, Job, JobId, Picture
+from bot.core.likeness import PictureSelection
 from bot.core.loras import LoraCode, format_code
 from bot.core.messages import Attachment, Button, Reply, Suggestion
 from bot.texts.commands import usage_example
@@ -134,14 +135,34 @@ def _format_pick(job: Job) -> str:
     """Return which of several pictures was chosen, and the likeness of each."""
     if job.selection is None:
         return translate("best-not-told") if _generation_params(job).best else ""
-    likeness_texts = [
-        translate("best-nobody") if likeness is None else f"{100 * likeness:.0f}%"
-        for likeness in job.selection.likenesses
-    ]
+    people_text = _format_people(job.selection)
+    if not job.selection.chosen:
+        return people_text
+    likeness_texts = [_format_likeness(likeness) for likeness in job.selection.likenesses]
     chosen_text = likeness_texts.pop(job.selection.chosen - 1)
-    return translate(
+    best_text = translate(
         "best-told", count=len(likeness_texts) + 1, chosen=chosen_text, others=", ".join(likeness_texts)
     )
+    return "\n".join(filter(None, (best_text, people_text)))
+
+
+def _format_people(selection: PictureSelection) -> str:
+    """Return how alike each person of the pictures that are handed out is."""
+    codes = [format_code(LoraCode(code)) for code in selection.codes]
+    shown = selection.people
+    if selection.chosen:
+        shown = shown[selection.chosen - 1 : selection.chosen]
+    pictures = [
+        ", ".join(
+            f"{code} {_format_likeness(likeness)}" for code, likeness in zip(codes, people, strict=True)
+        )
+        for people in shown
+    ]
+    return translate("together-told", likenesses="; ".join(pictures)) if pictures else ""
+
+
+def _format_likeness(likeness: float | None) -> str:
+    return translate("best-nobody") if likeness is None else f"{100 * likeness:.0f}%"
 
 
 def _format_lora(code: LoraCode, hashes: dict[str, str]) -> str:

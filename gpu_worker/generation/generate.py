@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -21,10 +20,10 @@ from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.generation import image_file, regions
 from gpu_worker.generation.denoiser import BatchedDenoiser, BatchSizeTuner, DenoisingImage
 from gpu_worker.generation.identity import IdentityEncoder
-from gpu_worker.generation.image_file import Recipe, RecipeLora
+from gpu_worker.generation.image_file import Recipe
 from gpu_worker.generation.preview import LatentPreviewer
 from gpu_worker.generation.prompts import PromptCache
-from gpu_worker.generation.recipes import list_lora_uses, render_size_px, resolve_recipes
+from gpu_worker.generation.recipes import attach_loras, list_lora_uses, render_size_px, resolve_recipes
 from gpu_worker.lora import layers
 from gpu_worker.lora.acceleration import Acceleration
 from gpu_worker.lora.cache import AdapterCache
@@ -33,6 +32,7 @@ from gpu_worker.models.base import BaseModel
 from gpu_worker.models.inputs.conditioning import Conditioning
 from gpu_worker.models.inputs.pixels import to_pixels
 from gpu_worker.protocol import (
+    Crop,
     DoneEvent,
     GenerateRequest,
     LoraUse,
@@ -116,7 +116,8 @@ def generate(context: GenerationContext, request: GenerateRequest) -> Generator[
     context.denoiser.retry_batches()
     while True:
         try:
-            pictures = yield from _GenerationAttempt(context, request, recipes, is_full_precision).run()
+            attempt = _GenerationAttempt(context, request, recipes, is_full_precision)
+            pictures, crops = yield from attempt.run()
             break
         except Exception as error:
             compute_error = memory_modes.as_compute_error(error)
@@ -127,15 +128,20 @@ def generate(context: GenerationContext, request: GenerateRequest) -> Generator[
             del compute_error  # it may have a traceback too
         # Not in the handler above: there the exception would keep the failed pass's tensors alive.
         placement.empty_cache()
-    recipe_texts = tuple(recipe.format_parameters() for recipe in _attach_loras(context, request, recipes))
+    embed = context.identity_encoder.embed
+    recipe_texts = tuple(
+        recipe.format_parameters()
+        for recipe in attach_loras(context.base, context.adapter_cache, request, recipes)
+    )
     yield DoneEvent(
         job_id=request.job_id,
         attempt=request.attempt,
         pictures=pictures,
         recipes=recipe_texts,
         elapsed_s=time.monotonic() - started_at,
-        picture_embeddings=context.identity_encoder.embed(pictures) if request.reference_pictures else (),
-        reference_embeddings=context.identity_encoder.embed(request.reference_pictures),
+        picture_embeddings=embed(pictures, crops) if request.reference_pictures else (),
+        reference_embeddings=embed(request.reference_pictures),
+        regions=crops,
     )
 
 
@@ -153,9 +159,9 @@ class _GenerationAttempt:
         self._is_full_precision = is_full_precision
         self._last_preview_at: float | None = None
 
-    def run(self) -> Generator[WorkerEvent, None, tuple[bytes, ...]]:
+    def run(self) -> Generator[WorkerEvent, None, tuple[tuple[bytes, ...], tuple[tuple[Crop, ...], ...]]]:
         context, request = self._context, self._request
-        recipes = _attach_loras(context, request, self._recipes)
+        recipes = attach_loras(context.base, context.adapter_cache, request, self._recipes)
         images: list[DenoisingImage] = []
         try:
             img2img_init = _encode_init_image(context.base, request, recipes[0])
@@ -176,7 +182,8 @@ class _GenerationAttempt:
                 if pictures:  # a training may take a step before the next one is decoded
                     yield self._report_progress(total_steps, total_steps)
                 pictures.append(decode_to_png(context.base, image.latents, recipe))
-            return tuple(pictures)
+            crops = tuple(regions.list_regions(image.conditioning) for image in images)
+            return tuple(pictures), crops if any(crops) else ()
         finally:
             context.denoiser.remove(images)
             layers.deactivate_all(context.base)
@@ -228,21 +235,6 @@ def _prepare_retry(context: GenerationContext, compute_error: ComputeError, was_
             raise BadInput(JobProblem.IMAGE_TOO_LARGE) from compute_error
         context.denoiser.draw_row_by_row()
         context.free_adapters()
-
-
-def _attach_loras(
-    context: GenerationContext, request: GenerateRequest, recipes: Sequence[Recipe]
-) -> list[Recipe]:
-    recipe_loras = []
-    for loras in list_lora_uses(request):
-        _, hashes = context.adapter_cache.get(context.base, loras, regions.assign_people(context.base, loras))
-        named = zip(loras, hashes, strict=True)
-        recipe_loras.append(
-            tuple(RecipeLora(lora.name, short_hash, lora.strength) for lora, short_hash in named)
-        )
-    return [
-        replace(recipe, loras=recipe_loras[index % len(recipe_loras)]) for index, recipe in enumerate(recipes)
-    ]
 
 
 def _encode_init_image(

@@ -7,6 +7,8 @@ from typing import TypeAlias
 
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.sd15.drawn.judge import IdentityModel
+from gpu_worker.protocol import Crop
+from imaging.crop import crop_picture
 
 IdentityEmbeddings: TypeAlias = tuple[tuple[float, ...], ...]
 
@@ -18,8 +20,14 @@ class IdentityEncoder:
         self._base = base
         self._model: IdentityModel | None = None
 
-    def embed(self, pictures: Sequence[bytes]) -> IdentityEmbeddings:
-        """Return a unit vector for each picture, or () if the base model has no identity model."""
+    def embed(self, pictures: Sequence[bytes], regions: Sequence[Sequence[Crop]] = ()) -> IdentityEmbeddings:
+        """Return a unit vector for each picture, or () if the base model has no identity model.
+
+        With regions there is one for each region of the first picture, then those of the next one.
+        """
+        if regions:
+            pairs = zip(pictures, regions, strict=True)
+            pictures = [crop_picture(picture, crop) for picture, crops in pairs for crop in crops]
         if not self._base.family.has_identity_model or not pictures:
             return ()
         if self._model is None:

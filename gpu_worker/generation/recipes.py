@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 
 import msgspec
 from PIL import Image
 
 from gpu_worker.errors import BadInput, JobProblem
+from gpu_worker.generation import regions
 from gpu_worker.generation.image_file import Recipe, RecipeLora
 from gpu_worker.lora.acceleration import Acceleration
+from gpu_worker.lora.cache import AdapterCache
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.inputs.pixels import Size
 from gpu_worker.models.sources.acceleration_recipes import SamplingRecipe
@@ -76,6 +79,22 @@ def list_lora_uses(request: GenerateRequest) -> list[tuple[LoraUse, ...]]:
     return [
         tuple(msgspec.structs.replace(lora, strength=strength) for lora in request.loras)
         for strength in request.strengths
+    ]
+
+
+def attach_loras(
+    base: BaseModel, cache: AdapterCache, request: GenerateRequest, recipes: Sequence[Recipe]
+) -> list[Recipe]:
+    """Return the recipes with the LoRAs that each picture is drawn with."""
+    recipe_loras = []
+    for loras in list_lora_uses(request):
+        _, hashes = cache.get(base, loras, regions.assign_people(base, loras))
+        named = zip(loras, hashes, strict=True)
+        recipe_loras.append(
+            tuple(RecipeLora(lora.name, short_hash, lora.strength) for lora, short_hash in named)
+        )
+    return [
+        replace(recipe, loras=recipe_loras[index % len(recipe_loras)]) for index, recipe in enumerate(recipes)
     ]
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.inputs.conditioning import Conditioning
 from gpu_worker.models.inputs.regions import MASKS, TRIGGERS
-from gpu_worker.protocol import LoraUse, Place
+from gpu_worker.protocol import Crop, LoraUse, Place
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +137,20 @@ class RegionSearch:
             return conditioning
         bands = conditioning.tensors[MASKS][0]
         return set_masks(conditioning, find_regions(self._attention, bands))
+
+
+def list_regions(conditioning: Conditioning) -> tuple[Crop, ...]:
+    """Return the columns of a picture in which each person is alone, at full height; () without regions."""
+    if MASKS not in conditioning.tensors:
+        return ()
+    masks = conditioning.tensors[MASKS][0] > 0.5
+    is_single = masks & (masks.sum(0) == 1)
+    crops = []
+    for own in is_single.any(1).cpu():
+        columns = own.nonzero().flatten() / len(own)
+        left, right = (float(columns[0]), float(columns[-1]) + 1 / len(own)) if len(columns) else (0.0, 1.0)
+        crops.append(Crop(left, 0.0, right - left, 1.0))
+    return tuple(crops)
 
 
 def set_masks(conditioning: Conditioning, masks: Tensor, triggers: Tensor | None = None) -> Conditioning:

@@ -256,6 +256,8 @@ class DoneEvent(JobEvent, frozen=True):
     elapsed_s: float = 0.0
     picture_embeddings: tuple[tuple[float, ...], ...] = ()
     reference_embeddings: tuple[tuple[float, ...], ...] = ()
+    #: Of each picture each person's part, where they have regions; then the embeddings are of these parts.
+    regions: tuple[tuple[Crop, ...], ...] = ()
 
 
 class FailedEvent(JobEvent, frozen=True):

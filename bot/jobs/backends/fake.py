@@ -11,6 +11,7 @@ from bot.core.errors import WorkerLost
 from gpu_worker.protocol import (
     CandidateEvent,
     CheckpointEvent,
+    Crop,
     DoneEvent,
     FailedEvent,
     FallbackCause,
@@ -18,6 +19,7 @@ from gpu_worker.protocol import (
     GenerateRequest,
     JobProblem,
     JobRequest,
+    Place,
     PrefetchRequest,
     PreviewEvent,
     ProgressEvent,
@@ -220,6 +222,8 @@ class FakeBackend:
             return DoneEvent(job_id=job_id, attempt=attempt, lora=self.lora)
         recipes = tuple(_format_recipe(request, number) for number in range(request.count))
         likenesses = self.picture_likenesses if request.reference_pictures else []
+        people = sum(lora.place is not Place.EVERYWHERE for lora in request.loras)
+        bands = tuple(Crop(number / people, 0.0, 1 / people, 1.0) for number in range(people))
         return DoneEvent(
             job_id=job_id,
             attempt=attempt,
@@ -227,6 +231,7 @@ class FakeBackend:
             recipes=recipes,
             picture_embeddings=tuple((each, math.sqrt(1 - each**2)) for each in likenesses),
             reference_embeddings=((1.0, 0.0),) * len(request.reference_pictures) if likenesses else (),
+            regions=(bands,) * request.count if people > 1 else (),
         )
 
 

@@ -136,3 +136,12 @@ def test_a_strip_shows_the_first_the_last_and_the_chosen_step(wanted: int) -> No
     assert shown == sorted(set(shown))
     assert (shown[0], shown[-1], len(shown)) == (100, 1100, 6)
     assert (wanted in shown) == (wanted != 450)
+
+
+def test_of_pictures_of_two_the_one_whose_least_alike_person_is_best_is_chosen() -> None:
+    half = (0.6, 0.8, 0.0)  # 60% Ann, 80% Bob
+    pictures = [[ANN, ANN], [half, half], [ANN, None]]
+    pick = likeness.pick_best_together([[ANN], [BOB]], pictures, drawing_similarity)
+    assert pick == PictureSelection((0.0, 0.6, None), 2, ((1.0, 0.0), (0.6, 0.8), (1.0, None)))
+    assert likeness.pick_best_together([[ANN], []], pictures, drawing_similarity) is None
+    assert likeness.pick_best_together([[ANN], [BOB]], [[None, None]], drawing_similarity) is None

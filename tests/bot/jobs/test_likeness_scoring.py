@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from bot.jobs.likeness_scoring import LikenessScorer
 from bot.jobs.styles import load_styles
 from bot.media.quality import Box, Face, PhotoMeasurements
 from bot.media.training_strip import CHART_PX, LABEL_PX, TILE_PX
-from gpu_worker.protocol import CandidateEvent, GenerateRequest, TrainRequest
+from gpu_worker.protocol import CandidateEvent, Crop, DoneEvent, GenerateRequest, TrainRequest
 from tests.support.engine import PNG, EngineRoom, open_engine_room, png, until
 from tests.support.services import ANNA, ANNAS
 
@@ -278,3 +279,69 @@ async def test_the_best_is_not_promised_where_nothing_was_measured(room: EngineR
     code = (await room.trained()).code
     with pytest.raises(UserError, match="nothing was measured when it was trained"):
         await room.draws(code, "a boat --best 4")
+
+
+async def draw_two(room: EngineRoom, options: str) -> tuple[Job, Reply, list[str]]:
+    """Draw with two LoraCodes whose likeness was measured, and give the job, its result and the codes."""
+    room.backend.likeness_by_step, room.backend.picture = {2: 0.9}, png()
+    first = (await room.trained()).code
+    second = (await room.desk.train(ANNA, 10)).code
+    await room.dispatcher.drain()
+    drawing = await room.draws(first, f"and {second} on a boat --seed 7 {options}")
+    await room.dispatcher.drain()
+    await room.notifier.deliver_due()
+    [result] = [reply for _, reply, _ in room.chat.sent if "on a boat" in reply.text]
+    return await room.job(drawing), result, [f"{code[:4]} {code[4:]}" for code in (first, second)]
+
+
+async def test_a_picture_of_two_says_how_alike_each_is(room: EngineRoom) -> None:
+    room.backend.picture_likenesses = [0.9, 0.2, 0.6, 0.7]
+    job, result, (first, second) = await draw_two(room, "--n 2")
+    assert f"Likeness of each: {first} 90%, {second} 20%; {first} 60%, {second} 70%." in result.text
+    assert len(result.pictures) == 2
+    assert isinstance(job.params, GenerationParams)
+    assert job.params.seed == 7
+
+
+async def test_the_best_of_several_people_is_by_the_least_alike(room: EngineRoom) -> None:
+    room.backend.picture_likenesses = [0.9, 0.2, 0.6, 0.7]
+    job, result, (first, second) = await draw_two(room, "--best 2")
+    assert "The best match of 2: likeness 60%. The others: 20%." in result.text
+    assert f"Likeness of each: {first} 60%, {second} 70%." in result.text
+    assert len(result.pictures) == 1
+    assert isinstance(job.params, GenerationParams)
+    assert job.params.seed == 8
+
+
+async def test_people_that_nobody_measured_are_drawn_without_a_word_on_likeness(room: EngineRoom) -> None:
+    room.backend.picture_likenesses = []
+    _, result, _ = await draw_two(room, "")
+    assert "Likeness" not in result.text
+    assert len(result.pictures) == 1
+
+
+class ShadeAnalyzer:
+    """Tells two people apart by their shade."""
+
+    async def analyze(self, picture: bytes) -> PhotoMeasurements | None:
+        with Image.open(io.BytesIO(picture)) as image:
+            shade = image.convert("RGB").getpixel((image.width // 2, image.height // 2))
+        assert isinstance(shade, tuple)
+        embedding = (1.0, 0.0) if shade[0] > 100 else (0.0, 1.0)
+        return await KnownFacesAnalyzer({picture: embedding}).analyze(picture)
+
+
+async def test_faces_are_compared_each_in_its_own_part_of_the_picture() -> None:
+    picture = Image.new("RGB", (64, 32), (200, 0, 0))
+    picture.paste((10, 0, 0), (32, 0, 64, 32))
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    halves = (Crop(0.0, 0.0, 0.5, 1.0), Crop(0.5, 0.0, 0.5, 1.0))
+    event = DoneEvent(job_id=1, attempt=1, pictures=(file.getvalue(),), regions=(halves,))
+    scorer = LikenessScorer(ShadeAnalyzer())
+    pick = await scorer.score_people([[png(200)], [png(10)]], event)
+    assert pick is not None
+    assert pick.people == ((1.0, 1.0),)
+    swapped = await scorer.score_people([[png(10)], [png(200)]], event)
+    assert swapped is not None
+    assert max(each or 0.0 for each in swapped.people[0]) < 0.5

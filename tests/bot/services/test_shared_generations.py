@@ -14,7 +14,7 @@ from bot.core.jobs import GenerationParams, JobFailure, JobKind
 from bot.core.loras import LoraCode, format_code
 from bot.texts import translate
 from tests.bot.services.test_sharing import ALONE, BERT_BY_NAME, asked, draws, post, presses, refused
-from tests.support.services import ANNA, BERT, BERTS, Desk, open_desk
+from tests.support.services import ADMIN, ANNA, ANNAS, BERT, BERTS, Desk, open_desk
 
 
 @pytest.fixture
@@ -188,3 +188,34 @@ async def test_a_button_of_a_result_draws_no_more_than_its_share_allows(desk: De
                 await desk.studio.handle_button(BERT, BERTS, action)
         assert caught.value.message == translate("unknown-code")
     assert await desk.jobs(BERT) == []
+
+
+@pytest.mark.parametrize("end", ["removed", "taken down", "erased"])
+async def test_a_picture_of_two_goes_with_the_code_of_either(desk: Desk, end: str) -> None:
+    code, letter = await asked(desk)
+    own = (await desk.ready(BERT, first=11)).code
+    await presses(desk, letter, "Always")
+    await draws(desk, f"{own} with {code} and")
+    done = await desk.claim(JobKind.GENERATE)
+    assert await desk.ledger.jobs.finish_generation(done.id, done.attempt, ["9-1.png"])
+    await draws(desk, f"{own} with {code} and")
+    if end == "removed":
+        await desk.studio.handle_button(ANNA, ANNAS, f"remove!:{code}")
+    elif end == "taken down":
+        await desk.studio.run_admin_command(ADMIN, "takedown", code)
+    else:
+        await desk.ledger.privacy.erase_account(await desk.ledger.accounts.get_or_create(ANNA))
+    assert await desk.ledger.results.list_pictures(done.id) == []
+    assert await desk.jobs(BERT) == []
+    assert [lora.code for lora in await desk.loras(BERT)] == [own]
+
+
+async def test_a_picture_of_two_waits_for_nobody_whose_share_was_taken_back(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    own = (await desk.ready(BERT, first=11)).code
+    await presses(desk, letter, "Always")
+    await draws(desk, f"{own} with {code} and")
+    [share] = await desk.ledger.sharing.list_shares(code)
+    await desk.studio.handle_button(ANNA, ANNAS, f"share:{share.number}:revoke")
+    with pytest.raises(UserError):
+        await draws(desk, f"{own} with {code} and")

@@ -8,10 +8,16 @@ import pytest
 import torch
 
 from gpu_worker.generation.generate import GenerationContext, generate
-from gpu_worker.generation.regions import build_bands, find_regions, find_triggers, set_masks
+from gpu_worker.generation.regions import (
+    build_bands,
+    find_regions,
+    find_triggers,
+    list_regions,
+    set_masks,
+)
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.inputs.conditioning import ImageSize
-from gpu_worker.protocol import DoneEvent, GenerateRequest, InitImage, LoraUse, Place, PreviewEvent
+from gpu_worker.models.inputs.conditioning import Conditioning, ImageSize
+from gpu_worker.protocol import Crop, DoneEvent, GenerateRequest, InitImage, LoraUse, Place, PreviewEvent
 from tests.gpu_worker.generation.test_denoiser import Always, in_turn
 from tests.support.generated_images import done, lora_of, pictures, pixels_of, use, with_
 
@@ -46,6 +52,8 @@ def test_people_in_regions_differ_from_their_mixture_and_from_each_other_way_rou
     assert len({result.pictures for result in results}) == 3
     assert "04071338" in results[1].recipes[0]
     assert "55556666" in results[1].recipes[0]
+    halves = Crop(0.0, 0.0, 0.5, 1.0), Crop(0.5, 0.0, 0.5, 1.0)
+    assert [result.regions for result in results] == [(), (halves,), (halves[::-1],)]
 
 
 def test_one_person_beside_a_style_has_no_region(tiny: BaseModel, two_loras: tuple[LoraUse, LoraUse]) -> None:
@@ -133,6 +141,16 @@ def test_regions_follow_clear_attention_and_else_the_bands() -> None:
     assert masks[:, 10, 8].tolist() == [0, 1]
     assert masks[:, 0, 0].tolist() == [1, 1]  # background
     assert torch.equal(find_regions(torch.full((2, 16, 32), 0.01), bands), bands)
+
+
+def test_a_persons_part_is_the_columns_where_nobody_else_is() -> None:
+    masks = torch.zeros(2, 4, 10)
+    masks[0, 1:, 1:4], masks[1, :, 6:9], masks[:, 0] = 1, 1, 1
+    conditioning = set_masks(Conditioning({"prompt_embeds": torch.zeros(2, 3, 4)}), masks)
+    left, right = list_regions(conditioning)
+    assert (left.left, left.width) == pytest.approx((0.1, 0.3))
+    assert (right.left, right.width) == pytest.approx((0.6, 0.3))
+    assert (left.top, left.height) == (0.0, 1.0)
 
 
 def test_triggers_are_found_among_the_tokens(tiny: BaseModel) -> None:
