@@ -95,10 +95,12 @@ def get_language(identity: Identity, state: RequestState) -> str:
 
 
 @asynccontextmanager
-async def use_language_of(services: Services, identity: Identity) -> AsyncIterator[str]:
+async def use_language_of(
+    services: Services, identity: Identity, timeout_s: float = LANGUAGE_TIMEOUT_S
+) -> AsyncIterator[str]:
     """Speak a person's language inside the block, and yield it."""
     try:
-        async with asyncio.timeout(LANGUAGE_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             language = get_language(identity, await services.access.read_state(identity))
     except Exception:
         log.exception("a language could not be looked up")  # what is asked for will be answered all the same

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.chats.base import enter, handle, handle_action, handle_command, use_language_of
+from bot.chats.base import LANGUAGE_TIMEOUT_S, enter, handle, handle_action, handle_command, use_language_of
 from bot.chats.commands import Command
 from bot.chats.discord.buttons import ActionButton
 from bot.chats.discord.commands import TRAIN, build_commands
@@ -54,11 +54,18 @@ log = logging.getLogger(__name__)
 
 #: A longer wait is not slept through inside discord.py: the notifier is told, and comes back.
 MAX_RATE_LIMIT_WAIT_S = 30.0
-#: How long a form may wait for what it is filled with: it must come within 3 s, and its language takes one.
-LOOKUP_TIMEOUT_S = 1.5
 _TEXT_MESSAGE_TYPES = (discord.MessageType.default, discord.MessageType.reply)
 #: Presses that draw: their card comes where the button is, as after `/generate`.
 _GENERATE_ACTIONS = ("again", "speed", "vary", "large", "draft")
+
+
+@dataclass(frozen=True)
+class LookupTimeouts:
+    """How long Discord's forms and offers, which must come within 3 s, may wait for what they show."""
+
+    form_s: float = 1.5
+    language_s: float = LANGUAGE_TIMEOUT_S  #: after the form's
+    choices_s: float = 2.0
 
 
 class LoraCodeClient(discord.AutoShardedClient):
@@ -81,6 +88,7 @@ class LoraCodeClient(discord.AutoShardedClient):
             **options,
         )
         self.services = services
+        self.timeouts = LookupTimeouts()
         self.replies = DiscordReplies(self, services)
         self._refused = RefusedMessages()
         self._commands_hash_path = commands_hash_path
@@ -175,7 +183,7 @@ class LoraCodeClient(discord.AutoShardedClient):
         identity = identity_from_interaction(interaction)
         request = Request(identity, identity.private_address)
         try:
-            async with asyncio.timeout(LOOKUP_TIMEOUT_S), enter(self.services, request) as entered:
+            async with asyncio.timeout(self.timeouts.form_s), enter(self.services, request) as entered:
                 needs_answer = self.services.photo_sets.needs_consent(entered)
         except UserError:
             needs_answer = True
@@ -185,7 +193,7 @@ class LoraCodeClient(discord.AutoShardedClient):
         if needs_answer:
             await self.run_command(interaction, TRAIN)
         else:
-            async with use_language_of(self.services, request.identity):
+            async with use_language_of(self.services, request.identity, self.timeouts.language_s):
                 await interaction.response.send_modal(PhotosModal())
 
     async def run_command(self, interaction: Interaction, command: Command, text: str = "") -> None:
@@ -228,7 +236,7 @@ class LoraCodeClient(discord.AutoShardedClient):
         identity, job_id = identity_from_interaction(interaction), parse_edited_job_id(action)
         request = Request(identity, identity.private_address, arguments=(str(job_id),))
         try:
-            async with asyncio.timeout(LOOKUP_TIMEOUT_S), enter(self.services, request) as entered:
+            async with asyncio.timeout(self.timeouts.form_s), enter(self.services, request) as entered:
                 if job_id is None:
                     prompt = await self.services.drafts.get_prompt(entered)
                 else:
@@ -239,7 +247,7 @@ class LoraCodeClient(discord.AutoShardedClient):
         except TimeoutError:
             log.warning("a prompt was not found in time; its form opens empty")
             prompt = ""  # whose it is will be looked up again when the form comes back
-        async with use_language_of(self.services, identity):
+        async with use_language_of(self.services, identity, self.timeouts.language_s):
             await interaction.response.send_modal(PromptModal(action, prompt))
 
     async def _submit_prompt(self, request: Request, action: str) -> Reply:

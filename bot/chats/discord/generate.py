@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Offers must come within 3 s.
-AUTOCOMPLETE_TIMEOUT_S = 2.0
 #: What Discord takes: choices in all, and characters of each.
 MAX_CHOICE_CHARS = 100
 _SPEED_CHOICES = [app_commands.Choice(name=name, value=name) for name in FLAGS]
@@ -46,7 +44,9 @@ _SAMPLER_CHOICES = [app_commands.Choice(name=name, value=name) for name in SAMPL
 async def autocomplete_codes(interaction: _Interaction, current: str) -> list[app_commands.Choice[str]]:
     """Offer a person's own LoraCodes; none when they cannot be looked up in time."""
     identity = identity_from_interaction(interaction)
-    return await _choices_in_time(interaction.client.services.loras.suggest_codes(identity, current))
+    return await _choices_in_time(
+        interaction, interaction.client.services.loras.suggest_codes(identity, current)
+    )
 
 
 async def autocomplete_styles(interaction: _Interaction, current: str) -> list[app_commands.Choice[str]]:
@@ -123,9 +123,11 @@ async def generate(
     )
 
 
-async def _choices_in_time(lookup: Awaitable[list[Suggestion]]) -> list[app_commands.Choice[str]]:
+async def _choices_in_time(
+    interaction: _Interaction, lookup: Awaitable[list[Suggestion]]
+) -> list[app_commands.Choice[str]]:
     try:
-        async with asyncio.timeout(AUTOCOMPLETE_TIMEOUT_S):
+        async with asyncio.timeout(interaction.client.timeouts.choices_s):
             return _to_choices(await lookup)
     except TimeoutError:
         log.warning("offers were not found in time")
