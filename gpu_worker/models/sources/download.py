@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
     get_session,
     hf_raise_for_status,
 )
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from gpu_worker.errors import BaseModelError, JobProblem
 
@@ -41,6 +41,10 @@ class DownloadSource:
     timeout_s: float
     #: Between a line that broke and the next try.
     retry_delay_s: float
+
+
+class _NothingSentError(OSError):
+    """An answer without a byte."""
 
 
 def get_size_bytes(path: Path) -> int:
@@ -82,22 +86,39 @@ def hash_file(path: Path) -> str:
 
 
 def _download_rest(source: DownloadSource, part_path: Path, on_bytes: Callable[[int], None]) -> None:
-    failed_tries = 0
-    while (present_bytes := get_size_bytes(part_path)) != source.size_bytes:
-        last_error: Exception = OSError("the server sends nothing")
-        try:
-            _append_bytes(source, part_path, present_bytes, on_bytes)
-        except HTTPError as error:
-            if _is_client_error(error):
-                raise
-            last_error = error
-        if get_size_bytes(part_path) == source.size_bytes:
-            return
-        failed_tries = 0 if get_size_bytes(part_path) > present_bytes else failed_tries + 1
-        if failed_tries == MAX_FAILED_TRIES:
-            raise last_error
-        log.warning("the download of %s broke off (%s); it goes on", source.name, type(last_error).__name__)
-        time.sleep(source.retry_delay_s)
+    retrying = Retrying(
+        retry=retry_if_exception(_is_worth_a_retry),
+        stop=stop_after_attempt(MAX_FAILED_TRIES),
+        wait=wait_fixed(source.retry_delay_s),
+        reraise=True,
+    )
+    # A try that brought bytes is none that failed, so they are counted anew after it.
+    while get_size_bytes(part_path) != source.size_bytes:
+        retrying(_append_some, source, part_path, on_bytes)
+
+
+def _append_some(source: DownloadSource, part_path: Path, on_bytes: Callable[[int], None]) -> None:
+    """Append what comes until the line breaks or the file is complete; raise if no byte came."""
+    present_bytes = get_size_bytes(part_path)
+    error: Exception = _NothingSentError("the server sends nothing")
+    try:
+        _append_bytes(source, part_path, present_bytes, on_bytes)
+    except HTTPError as http_error:
+        if _is_client_error(http_error):
+            raise
+        error = http_error
+    new_size_bytes = get_size_bytes(part_path)
+    if new_size_bytes == source.size_bytes:
+        return
+    log.warning("the download of %s broke off (%s); it goes on", source.name, type(error).__name__)
+    if new_size_bytes <= present_bytes:
+        raise error
+
+
+def _is_worth_a_retry(error: BaseException) -> bool:
+    return isinstance(error, _NothingSentError) or (
+        isinstance(error, HTTPError) and not _is_client_error(error)
+    )
 
 
 def _is_client_error(error: Exception) -> bool:
