@@ -20,7 +20,7 @@ from bot.chats.messages import handle_message, parse_command
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.messages import Button, Reply, Request, Upload
 from bot.services import Services
-from bot.texts import translate
+from bot.texts import translate, use_language
 
 CONSOLE_IDENTITY = Identity(Platform.CONSOLE, "me")
 CONSOLE_ADDRESS = ChatAddress(Platform.CONSOLE, "me", "me")
@@ -100,14 +100,18 @@ class ConsoleAdapter:
         """Print a line of our own."""
         self._console.print(Text(text))
 
+    def _print_file(self, text: str) -> None:
+        self.print_line(f"  {text}")
+
     def _print_reply(self, reply: Reply) -> None:
         self.print_line(reply.text)
-        for path in reply.pictures:
-            if isinstance(path, Path):  # else a contact sheet: whoever sits here has the photos
-                spoiler_note = " (it may show nudity)" if reply.is_spoiler else ""
-                self.print_line(f"  picture: {path}{spoiler_note}")
-        for file in reply.files:
-            self.print_line(f"  file: {file.path} (as {file.name})")
+        with use_language(reply.language):
+            for path in reply.pictures:
+                if isinstance(path, Path):  # else a contact sheet: whoever sits here has the photos
+                    key = "console-spoiler" if reply.is_spoiler else "console-picture"
+                    self._print_file(translate(key, path=str(path)))
+            for file in reply.files:
+                self._print_file(translate("console-file", path=str(file.path), name=file.name))
         if reply.buttons:
             self._buttons = reply.buttons
             self.print_line(

@@ -29,6 +29,9 @@ photo-not-fetched = I could not get this photo from Telegram. Please send it aga
 photos-not-fetched = I could not get { $name } from Discord, so I took none of these photos. Please send them again.
 console-hint = Type the path of a photo or of a folder of photos, /help, or /quit.
 console-lost = I do not know what to do with that. { console-hint }
+console-picture = picture: { $path }
+console-spoiler = picture: { $path } (it may show nudity)
+console-file = file: { $path } (as { $name })
 
 ## What people say besides
 

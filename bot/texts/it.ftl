@@ -28,6 +28,9 @@ photo-not-fetched = Non sono riuscito a scaricare questa foto da Telegram. Manda
 photos-not-fetched = Non sono riuscito a scaricare { $name } da Discord, quindi non ho tenuto nessuna di queste foto. Mandale di nuovo, per favore.
 console-hint = Scrivi il percorso di una foto o di una cartella di foto, /aiuto oppure /quit.
 console-lost = Non so che cosa farne. { console-hint }
+console-picture = immagine: { $path }
+console-spoiler = immagine: { $path } (può contenere nudità)
+console-file = file: { $path } (come { $name })
 
 ## Che cos'altro si dice
 

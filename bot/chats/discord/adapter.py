@@ -21,9 +21,6 @@ from bot.services import Services
 
 log = logging.getLogger(__name__)
 
-REFUSED_SENTENCE = (
-    "DISCORD_BOT_TOKEN was refused by Discord; copy it again from the Bot page of your application."
-)
 INITIAL_RETRY_S = 5.0
 MAX_RETRY_S = 300.0
 #: What a try to connect ends with while Discord is down, or there is no network.
@@ -83,12 +80,12 @@ class DiscordAdapter:
         try:
             async with self.client:
                 await self.client.start(self._token)
-        except discord.LoginFailure:
-            raise SettingsError(REFUSED_SENTENCE) from None
-        except discord.ConnectionClosed as closed:
-            if closed.code == _AUTHENTICATION_FAILED:
-                raise SettingsError(REFUSED_SENTENCE) from None
-            raise
+        except (discord.LoginFailure, discord.ConnectionClosed) as error:
+            if isinstance(error, discord.ConnectionClosed) and error.code != _AUTHENTICATION_FAILED:
+                raise
+            raise SettingsError(
+                "DISCORD_BOT_TOKEN was refused by Discord; copy it again from your application's Bot page."
+            ) from None
 
     def _get_sender(self) -> DiscordSender:
         if not self.client.is_ready():

@@ -12,7 +12,7 @@ import discord
 from discord import app_commands
 
 from bot.chats.commands import Command
-from bot.texts.admin.commands import ADMIN_COMMANDS
+from bot.texts.admin.commands import ADMIN_COMMANDS, describe_argument
 
 if TYPE_CHECKING:
     from bot.chats.discord.client import LoraCodeClient
@@ -34,7 +34,7 @@ def build_admin_command(command: Command) -> app_commands.Command[Any, ..., None
 
     callback: Callable[..., Any] = run_without_argument
     if argument:
-        callback = app_commands.describe(text=f"{argument}, and what else belongs to it")(run_with_argument)
+        callback = app_commands.describe(text=describe_argument(argument))(run_with_argument)
         callback = app_commands.rename(text=argument)(callback)
     slash_command: app_commands.Command[Any, ..., None] = app_commands.Command(
         name=command.name,

@@ -173,8 +173,9 @@ class TelegramAdapter:
         try:
             await retrying(self._app.initialize)
         except InvalidToken:
-            message = "TELEGRAM_BOT_TOKEN was refused by Telegram; ask BotFather for the bot's token."
-            raise SettingsError(message) from None  # the cause may quote the token
+            raise SettingsError(
+                "TELEGRAM_BOT_TOKEN was refused by Telegram; ask BotFather for the bot's token."
+            ) from None  # the cause may quote the token
         self._username = self._app.bot.username
 
     async def _publish_commands(self) -> None:

@@ -59,8 +59,9 @@ class Webhook:
                 await web.TCPSite(runner, self.listen_address.host, self.listen_address.port).start()
             except OSError as error:
                 reason = error.strerror or error
-                message = f"TELEGRAM_WEBHOOK_LISTEN: {self.listen_address} cannot be listened on ({reason})."
-                raise SettingsError(message) from error
+                raise SettingsError(
+                    f"TELEGRAM_WEBHOOK_LISTEN: {self.listen_address} cannot be listened on ({reason})."
+                ) from error
             await self._register(bot, allowed_updates)
             log.info("Telegram brings its updates to %s", self.listen_address)
             yield
@@ -83,8 +84,7 @@ class Webhook:
                 secret_token=self.secret,
             )
         except BadRequest as refusal:
-            message = f"TELEGRAM_WEBHOOK_URL: Telegram refuses it ({refusal.message})."
-            raise SettingsError(message) from None
+            raise SettingsError(f"TELEGRAM_WEBHOOK_URL: Telegram refuses it ({refusal.message}).") from None
 
 
 def _log_register_error(state: RetryCallState) -> None:

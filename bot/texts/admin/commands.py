@@ -26,6 +26,12 @@ ADMIN_COMMANDS = {
     "invite": ("create a word that lets one person in", ""),
 }
 
+
+def describe_argument(argument: str) -> str:
+    """Return what is to be typed after a command, all in one field."""
+    return f"{argument}, and what else belongs to it"
+
+
 PAUSED = (
     "Paused: running jobs go on, and no new ones start. People can still ask; their jobs wait in line. "
     "/resume ends the pause."
