@@ -25,6 +25,8 @@ _REPEATS = 5
 _GPU_SLICE, _CPU_SLICE = (64, 3), (32, 1)
 #: Work of the GPU's slice, forward and backward.
 GPU_SLICE_TFLOP = 0.33
+#: Kernels of that slice and of a training step, as `benchmarks.card` counts them.
+_GPU_SLICE_KERNELS, _STEP_KERNELS = 93, 4_250
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,12 @@ class DtypeTiming:
 
     seconds: float  #: forward and backward of a slice of the UNet
     is_finite: bool
+    queue_seconds: float = 0.0  #: the program's own time for starting it
+
+    def is_launch_bound(self, step_teraflops: float) -> bool:
+        """Return whether starting a GPU's kernels for a step of this size takes longer than their work."""
+        queue_s = self.queue_seconds / _GPU_SLICE_KERNELS * _STEP_KERNELS
+        return queue_s > self.seconds / GPU_SLICE_TFLOP * step_teraflops
 
 
 def candidate_dtypes(device: torch.device) -> list[torch.dtype]:
@@ -61,17 +69,19 @@ def _benchmark_dtype(device: torch.device, dtype: torch.dtype, slice_side: int |
     layers = nn.Sequential(*(_UNetSlice() for _ in range(num_layers)))
     layers = layers.to(device, dtype).requires_grad_(False)
     generator = torch.Generator().manual_seed(0)
-    seconds = []
+    seconds, queue_seconds = [], []
     is_finite = True
     for _ in range(_REPEATS):
         hidden_states = torch.randn(1, 320, side, side, generator=generator).to(device, dtype)
         hidden_states.requires_grad_()
         with _time_work(device) as elapsed_s:
+            started_at = time.perf_counter()
             layers(hidden_states).float().square().mean().backward()
+            queue_seconds.append(time.perf_counter() - started_at)
         seconds.append(elapsed_s[0])
         grad = hidden_states.grad
         is_finite = is_finite and grad is not None and bool(grad.isfinite().all())
-    return DtypeTiming(min(seconds), is_finite)
+    return DtypeTiming(min(seconds), is_finite, min(queue_seconds))
 
 
 @contextmanager

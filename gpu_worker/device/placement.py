@@ -11,7 +11,7 @@ import psutil
 import pynvml
 import torch
 
-from gpu_worker.device import benchmark, convolutions, inspect, kernels, memory_limit
+from gpu_worker.device import benchmark, convolutions, cuda_graphs, inspect, kernels, memory_limit
 from gpu_worker.device.memory_modes import MemoryMode
 from gpu_worker.device.memory_profile import SD15_MEMORY, MemoryProfile
 from gpu_worker.device.nvml import DeviceMetrics, read_gpu
@@ -31,6 +31,7 @@ class DeviceConfig:
     #: What was free on the card when it was chosen, and its speed; None: it was not measured.
     free_bytes: float | None = None
     tflops: float | None = None
+    uses_cuda_graphs: bool = False
 
     @property
     def dtype(self) -> torch.dtype:
@@ -78,7 +79,9 @@ def select_device(
         torch.bfloat16 if bf16 and bf16.is_finite and memory_mode.dtype is torch.float16 else torch.float32
     )
     tflops = benchmark.GPU_SLICE_TFLOP / timings[memory_mode.dtype].seconds if free_bytes else None
-    return DeviceConfig(device, memory_mode, reason, fallback_dtype, free_bytes, tflops)
+    uses_cuda_graphs = device.type == "cuda" and cuda_graphs.are_enabled()
+    uses_cuda_graphs = uses_cuda_graphs and timings[memory_mode.dtype].is_launch_bound(profile.teraflops)
+    return DeviceConfig(device, memory_mode, reason, fallback_dtype, free_bytes, tflops, uses_cuda_graphs)
 
 
 def _ensure_kernels() -> None:

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from gpu_worker.device import placement
-from gpu_worker.device.mode_retry import ModeRetry
 from gpu_worker.generation.regions import RegionSearch
 from gpu_worker.lora import layers
 from gpu_worker.lora.layers import AnyAdapter, BatchedAdapters
+from gpu_worker.memory.mode_retry import ModeRetry
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.inputs.conditioning import Conditioning
 from gpu_worker.models.noise.process import Scheduler

@@ -15,8 +15,8 @@ from torch import Tensor
 from gpu_worker.device.attention import AttentionProcessor, max_kernel_flops
 from gpu_worker.device.memory_modes import MemoryMode, NotFinite
 from gpu_worker.device.memory_profile import WeightStorage
-from gpu_worker.device.mode_retry import ModeRetry
 from gpu_worker.device.placement import DeviceConfig
+from gpu_worker.memory.mode_retry import ModeRetry
 from gpu_worker.memory.plan import MemoryPlan
 from gpu_worker.memory.quantized_layers import store_components
 from gpu_worker.memory.streaming import stream_blocks

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import torch
 
-from gpu_worker.device import memory_modes, mode_retry
+from gpu_worker.device import memory_modes
 from gpu_worker.device.memory_modes import ComputeError
 from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.lora import file as lora_file
 from gpu_worker.lora.layers import read_lora
+from gpu_worker.memory import mode_retry
 from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import (
     CheckpointEvent,
@@ -282,8 +283,8 @@ def _fall_back(
         "job %d: %s with %s; going on from step %d with %s (%s)",
         *(task.job_id, cause, base.memory_mode, run_state.step, memory_mode, compute_error),
     )
+    base.mode_retry.note_fallback(base.memory_mode)
     base.set_memory_mode(memory_mode)
-    base.mode_retry.note_fallback()
     return FallbackEvent(
         job_id=task.job_id,
         attempt=task.attempt,

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad
 from torch.utils._foreach_utils import _group_tensors_by_device_and_dtype
 
+from tests.support.card.graphs import build_graph_answers
 from tests.support.card.tensors import CARD, CardGenerator, CardTensor, PlayedCard
 
 _GIB = 2**30
@@ -24,6 +25,7 @@ def play(card: PlayedCard) -> Iterator[PlayedCard]:
     """Give torch this card; everything inside that is put on `cuda` is played."""
     replaced = [
         *((torch.cuda, name, answer) for name, answer in _build_answers(card).items()),
+        *((torch.cuda, name, answer) for name, answer in build_graph_answers(card).items()),
         (torch, "Generator", _build_generator_class()),
         (torch.Tensor, "pin_memory", lambda tensor, *_: card.pin(tensor.clone())),
         (F, "scaled_dot_product_attention", _build_attention(F.scaled_dot_product_attention)),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,6 +32,10 @@ _WORKER = Path(gpu_worker.__file__).parent
 
 class MixedDevices(RuntimeError):
     """An operation with tensors or generators of host and card."""
+
+
+class RecordingError(RuntimeError):
+    """Something that may not be done while a graph is recorded."""
 
 
 class CardTensor(Tensor):
@@ -100,6 +105,9 @@ class PlayedCard(TorchDispatchMode):
         super().__init__()
         self.capability, self.name = capability, name
         self.memory_fractions: list[float] = []
+        #: Calls of the graph that is recorded, each with what it returned; None: none is.
+        self.recorded_calls: list[tuple[Callable[[], Any], Any]] | None = None
+        self.replays = 0
         #: What events were created with.
         self.event_options: list[dict[str, object]] = []
         self.capacity_bytes: float = float("inf")
@@ -121,6 +129,14 @@ class PlayedCard(TorchDispatchMode):
         return self.run(func, args, kwargs or {})
 
     def run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Compute an operation; if a graph is recorded, note it too."""
+        outputs = self._compute(func, args, kwargs)
+        is_on_card = any(isinstance(leaf, CardTensor) for leaf in leaves([args, kwargs, outputs]))
+        if self.recorded_calls is not None and is_on_card:
+            self.recorded_calls.append((lambda: self._compute(func, args, kwargs), outputs))
+        return outputs
+
+    def _compute(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         name = func._schema.name.split("::")[1]
         values = list(leaves([args, kwargs]))
         inputs = [leaf for leaf in values if isinstance(leaf, CardTensor)]
@@ -195,6 +211,8 @@ class PlayedCard(TorchDispatchMode):
         return tensor.values.detach().to(dtype or tensor.dtype, copy=True)
 
     def _note_send(self, source: Tensor, non_blocking: bool) -> None:
+        if self.recorded_calls is not None:
+            raise RecordingError(f"a copy from the host in a recorded graph, in {find_place()}")
         if not non_blocking:
             self.wait("a copy to the card")
         elif not self._is_pinned(source):
@@ -207,6 +225,8 @@ class PlayedCard(TorchDispatchMode):
 
     def wait(self, kind: str, copies: int | None = None) -> None:
         """Count a wait; finish the late copies, or the first so many that were ever queued."""
+        if self.recorded_calls is not None:
+            raise RecordingError(f"{kind} while a graph is recorded, in {find_place()}")
         self.waits[f"{kind} in {find_place()}"] += 1
         copies = self.queued_copies if copies is None else copies
         while self.finished_copies < copies and self._late_copies:

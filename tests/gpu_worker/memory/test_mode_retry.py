@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from gpu_worker.device.memory_modes import MemoryMode
-from gpu_worker.device.mode_retry import ModeRetry
 from gpu_worker.generation.denoiser import BatchedDenoiser
+from gpu_worker.memory.mode_retry import ModeRetry
 from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import FallbackEvent
 from gpu_worker.training.config import TrainingConfig

@@ -27,10 +27,12 @@ class ModeRetry:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lowered_at: float | None = None
+        self.upper_mode: MemoryMode | None = None  #: that of a base model before its first fallback
 
-    def note_fallback(self) -> None:
-        """Note that the mode was lowered just now."""
+    def note_fallback(self, upper_mode: MemoryMode | None = None) -> None:
+        """Note that the mode was lowered just now, and from which one."""
         self._lowered_at = self._clock()
+        self.upper_mode = self.upper_mode or upper_mode
 
     def take(self, free_bytes: int | None, required_bytes: float) -> bool:
         """Return True, once, if the upper mode should be tried again.
@@ -58,16 +60,21 @@ class Lowerable(Protocol):
 
 
 def restore_memory_mode(base: Lowerable, profile: MemoryProfile) -> None:
-    """Set the memory mode that was chosen for the device, if the last fallback is over."""
-    lowered_mode = base.memory_mode
-    # Weights that were rounded stay so.
-    chosen_mode = replace(base.device_config.memory_mode, storage=lowered_mode.storage)
-    required_bytes = profile.working_bytes(chosen_mode.dtype.itemsize)
+    """Set the memory mode from before the first fallback, if the last one is over."""
+    lowered_mode, upper_mode = base.memory_mode, base.mode_retry.upper_mode
+    if upper_mode is None:
+        return
+    required_bytes = profile.working_bytes(upper_mode.dtype.itemsize)
     if not base.mode_retry.take(placement.read_usable_memory(base.device_config.device), required_bytes):
         return
-    log.info("trying %s again, after %s", chosen_mode, lowered_mode)
+    # Weights that were rounded stay so.
+    upper_mode = replace(
+        upper_mode, storage=lowered_mode.storage, streamed_blocks=lowered_mode.streamed_blocks
+    )
+    log.info("trying %s again, after %s", upper_mode, lowered_mode)
     try:
-        base.set_memory_mode(chosen_mode)
+        base.set_memory_mode(upper_mode)
+        base.mode_retry.upper_mode = None
     except Exception as error:
         if memory_modes.as_compute_error(error) is None:
             raise
