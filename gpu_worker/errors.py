@@ -215,8 +215,7 @@ _SENTENCES = {
     "convert it to .safetensors first.",
     JobProblem.VAE_DAMAGED: "The VAE {name} is damaged or incomplete; download it again or use another.",
     JobProblem.VAE_NONE: "{name} has no VAE that can be read (BASE_VAE, --vae).",
-    JobProblem.VAE_OTHER_MODEL: "The VAE {name} is for another model ({model}); "
-    "one for Stable Diffusion 1.x is needed.",
+    JobProblem.VAE_OTHER_MODEL: "The VAE {name} is for another model ({model}); one for {wanted} is needed.",
     JobProblem.FP16_ON_CPU: "A CPU is far too slow in fp16; choose bf16 or full precision.",
     JobProblem.GPU_TOO_OLD: "No current torch has kernels for the {gpu} ({architecture}); hide the card "
     "with CUDA_VISIBLE_DEVICES=-1 to run on the processor.",

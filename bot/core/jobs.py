@@ -105,7 +105,7 @@ class GenerationParams:
     count: int = 1
     steps: int | None = None
     guidance: float | None = None
-    shape: str = ""  #: portrait, square or landscape, as large as the base model was made for
+    shape: str = ""  #: portrait, square, landscape or `5:4`, as large as the base model was made for
     strength: float | None = None  #: of every LoRA, 0 to 2
     style: str = ""  #: name of a preset in `styles.toml`
     sampler: str = ""

@@ -25,7 +25,8 @@ MAX_WHOLE_PIXELS = 8192 * 6144
 #: PNG, WebP and AVIF may have four channels of 16 bits: 50 million pixels would take 3 s and 900 MB.
 MAX_WEB_PIXELS = 8192 * 3072
 MIN_PHOTO_SIDE_PX = 256
-#: The longer side of a stored photo: three times what Stable Diffusion 1.5 is trained on.
+#: The longer side of a stored photo. The shorter one of 4:3 and 3:2 is then 1152 and 1024: a square around a
+#: face, which is never smaller than the model's pictures, needs no enlarging for SDXL's 1024 either.
 MAX_PHOTO_SIDE_PX = 1536
 
 

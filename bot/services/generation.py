@@ -197,7 +197,9 @@ class GenerationService:
             raise UserError(translate("not-drawn-here", words=blocked_words))
         database, now = self._context.database, self._context.clock()
         lora = await access.require_usable_lora(database, account, code, now)
-        access.check_family(lora, self._context.queue.health())
+        health = self._context.queue.health()
+        access.check_family(lora, health)
+        generation_options.check_native_size(params, 0 if health is None else health.native_px)
         if (
             params.best and len(await database.results.list_training_pictures(code)) < 2
         ):  # the first is the strip
@@ -212,7 +214,7 @@ class GenerationService:
                 raise UnknownCode(
                     translate("unknown-code-in-prompt", code=format_code(other_code))
                 ) from error
-            access.check_family(other_lora, self._context.queue.health())
+            access.check_family(other_lora, health)
         has_style = params.style and params.style.lower() != generation_options.NO_STYLE
         style = self._context.styles.resolve(params.style).name if has_style else ""
         seed = _new_seed() if params.seed is None else params.seed

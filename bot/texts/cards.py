@@ -255,4 +255,6 @@ def ask_to_draw(draft: Draft) -> Reply:
 def _format_size(params: GenerationParams) -> str:
     if params.width_px is not None:
         return f"{params.width_px}x{params.height_px}"
+    if ":" in params.shape:  # a ratio
+        return params.shape
     return translate(f"shape-{params.shape or 'square'}")

@@ -804,7 +804,7 @@ worker-vae-missing = The VAE { $name } does not exist: no such folder or .safete
 worker-vae-pickle = The VAE { $name } is a pickle, which can run code; convert it to .safetensors first.
 worker-vae-damaged = The VAE { $name } is damaged or incomplete; download it again or use another.
 worker-vae-none = { $name } has no VAE that can be read (BASE_VAE, --vae).
-worker-vae-other-model = The VAE { $name } is for another model ({ $model }); one for Stable Diffusion 1.x is needed.
+worker-vae-other-model = The VAE { $name } is for another model ({ $model }); one for { $wanted } is needed.
 worker-fp16-on-cpu = A CPU is far too slow in fp16; choose bf16 or full precision.
 worker-gpu-too-old = No current torch has kernels for the { $gpu } ({ $architecture }); hide the card with CUDA_VISIBLE_DEVICES=-1 to run on the processor.
 worker-gpu-needs-other-torch = This torch ({ $torch }) has no kernels for the { $gpu } ({ $architecture }). Install one that has: { $command }

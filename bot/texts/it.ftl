@@ -803,7 +803,7 @@ worker-vae-missing = Il VAE { $name } non esiste: non c'è una cartella o un fil
 worker-vae-pickle = Il VAE { $name } è un pickle, che può eseguire codice; convertilo prima in .safetensors.
 worker-vae-damaged = Il VAE { $name } è danneggiato o incompleto; scaricalo di nuovo o usane un altro.
 worker-vae-none = { $name } non contiene un VAE che si possa leggere (BASE_VAE, --vae).
-worker-vae-other-model = Il VAE { $name } è per un altro modello ({ $model }); serve uno per Stable Diffusion 1.x.
+worker-vae-other-model = Il VAE { $name } è per un altro modello ({ $model }); serve uno per { $wanted }.
 worker-fp16-on-cpu = Una CPU è troppo lenta in fp16; scegli bf16 o la precisione piena.
 worker-gpu-too-old = Nessun torch attuale ha i kernel per la { $gpu } ({ $architecture }); nascondi la scheda con CUDA_VISIBLE_DEVICES=-1 per usare il processore.
 worker-gpu-needs-other-torch = Questo torch ({ $torch }) non ha i kernel per la { $gpu } ({ $architecture }). Installane uno che li ha: { $command }

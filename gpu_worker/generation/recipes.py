@@ -121,10 +121,10 @@ def render_size_px(base: BaseModel, recipe: Recipe) -> Size:
 def _resolve_size_px(base: BaseModel, request: GenerateRequest) -> Size:
     """Return the size of the file: the requested one, rounded to what this base model can draw."""
     upscale_factor = base.family.sampling.upscale_factor
-    shapes = base.family.shapes
-    if request.shape and request.shape not in shapes:
-        raise BadInput(JobProblem.UNKNOWN_SHAPE, name=request.shape[:40], known=", ".join(shapes))
-    shape = shapes[request.shape or "square"]
+    shape = base.family.find_shape(request.shape or "square")
+    if shape is None:
+        known_shapes = ", ".join(base.family.shapes)
+        raise BadInput(JobProblem.UNKNOWN_SHAPE, name=request.shape[:40], known=known_shapes)
     default_sides_px = [round(base.native_px * upscale_factor * side) for side in shape]
     requested_sides_px = (request.width_px, request.height_px)
     target_sides_px = [

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from gpu_worker.device.memory_profile import SD15_MEMORY, MemoryProfile
 
+_RATIO = re.compile(r"(\d{1,4}(?:\.\d{1,3})?):(\d{1,4}(?:\.\d{1,3})?)")
 STABLE_DIFFUSION, SDXL_ARCHITECTURE = "Stable Diffusion 1.x", "SDXL"
 
 
@@ -117,10 +120,27 @@ class ModelFamily:
     parks_text_encoders: bool = False  #: they leave the card while they are not used
     training_defaults: Mapping[str, Any] = field(default_factory=dict)
     sampling: SamplingConfig = SamplingConfig()
+    #: Whether a ratio of sides keeps the native area, as of models trained on many; else the short side.
+    ratio_keeps_area: bool = False
     size_step_px: int = 8  #: sides of pictures are multiples of it
     #: What a LoRA file says of its base model.
     metadata: Mapping[str, str] = field(default_factory=dict)
     has_identity_model: bool = False  #: it comes with a net that tells its people apart
+
+    def find_shape(self, name: str) -> tuple[float, float] | None:
+        """Return a shape's width and height in native sides, by its name or as `5:4`; None if it is none.
+
+        The longer side of a ratio is at most two.
+        """
+        match = _RATIO.fullmatch(name)
+        if match is None:
+            return self.shapes.get(name)
+        width, height = float(match[1]), float(match[2])
+        if not width or not height:
+            return None
+        ratio = max(width, height) / min(width, height)
+        long = min(math.sqrt(ratio) if self.ratio_keeps_area else ratio, 2.0)
+        return (long, long / ratio) if width > height else (long / ratio, long)
 
     def find_group(self, name: str) -> LoraGroup:
         """Return the LoRA group of a component."""

@@ -230,6 +230,4 @@ def _join_sides(options: dict[str, str]) -> dict[str, str]:
     if "size" in options:
         raise UserError(translate("wish-twice", name="size"))
     size = _values.read_ratio(sides[0]) if len(sides) == 1 else None
-    if isinstance(size, tuple):
-        size = f"{size[0]}x{size[1]}"
     return options | {"size": size or "x".join(sides)}

@@ -22,6 +22,7 @@ from bot.services.generation_options._values import (
     NO_STYLE,
     find_sampler,
     is_random,
+    is_ratio,
     no_style_labels,
     normalize_label,
     read_best,
@@ -30,9 +31,11 @@ from bot.services.generation_options._values import (
 from bot.texts import translate
 from gpu_worker.protocol import SAMPLERS, SHAPES
 
-MIN_SIDE_PX, MAX_SIDE_PX, SIDE_STEP_PX = 64, 1024, 8
+MIN_SIDE_PX, SIDE_STEP_PX = 64, 8
 #: Of what begins from a picture: that was made larger already.
 MAX_LARGE_SIDE_PX = 2048
+#: Of all else: in native sides of the base model, which count as so many pixels at least.
+_MAX_NATIVE_SIDES, _MIN_NATIVE_PX = 2, 512
 #: A wish that says nothing yet. Pictures are fast unless something else is said.
 EMPTY_PARAMS = GenerationParams("", is_fast=True)
 MAX_SEED = 2**32 - 1
@@ -157,18 +160,24 @@ def validate_draft(params: GenerationParams) -> GenerationParams:
     _check_range("guidance", params.guidance)
     _check_range("strength", params.strength)
     params = replace(params, sampler=_parse_sampler(params.sampler) if params.sampler else "")
-    if params.shape not in {"", *SHAPES}:
+    if params.shape not in {"", *SHAPES} and not is_ratio(params.shape):
         raise _size_error()
     if (params.width_px, params.height_px) != (None, None):
-        max_px = MAX_SIDE_PX if params.redraw is None else MAX_LARGE_SIDE_PX
         for side_px in (params.width_px, params.height_px):
-            if side_px is None or not MIN_SIDE_PX <= side_px <= max_px or side_px % SIDE_STEP_PX:
+            if side_px is None or not MIN_SIDE_PX <= side_px <= MAX_LARGE_SIDE_PX or side_px % SIDE_STEP_PX:
                 raise _size_error()
     return params
 
 
+def check_native_size(params: GenerationParams, native_px: int) -> None:
+    """Raise UserError for a new picture larger than the base model draws; `native_px` may be 0: not known."""
+    max_px = min(_MAX_NATIVE_SIDES * max(native_px, _MIN_NATIVE_PX), MAX_LARGE_SIDE_PX)
+    if params.redraw is None and max(params.width_px or 0, params.height_px or 0) > max_px:
+        raise _size_error(max_px=max_px)
+
+
 def with_size(params: GenerationParams, text: str, option: str = _SIZE_OPTION) -> GenerationParams:
-    """Return the wish in the size a person wrote, `portrait` or `512x768`; UserError when it is neither."""
+    """Return the wish in the size a person wrote: `portrait`, `5:4`, `512x768`; UserError when it is none."""
     size = read_size(text)
     if size is None:
         raise _size_error(option)
@@ -262,6 +271,6 @@ def _value_error(name: str) -> UserError:
     return UserError(translate("wish-value", name=name, low=low, high=f"{high:.0f}", example=example))
 
 
-def _size_error(option: str = _SIZE_OPTION) -> UserError:
-    limits = {"least": MIN_SIDE_PX, "most": MAX_SIDE_PX, "step": SIDE_STEP_PX}
+def _size_error(option: str = _SIZE_OPTION, max_px: int = MAX_LARGE_SIDE_PX) -> UserError:
+    limits = {"least": MIN_SIDE_PX, "most": max_px, "step": SIDE_STEP_PX}
     return UserError(translate("wish-wrong-size", option=option, **limits))

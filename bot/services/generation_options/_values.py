@@ -9,8 +9,6 @@ from bot.core.jobs import MAX_PICTURES
 from bot.texts import languages, translate_to
 from gpu_worker.protocol import SAMPLERS, SHAPES
 
-#: Of a ratio that is no named shape: the short side, and the longest one.
-_RATIO_SIDE_PX, _MAX_RATIO_SIDE_PX, _STEP_PX = 512, 1024, 8
 _MAX_RATIO = 16
 _SIDES_PATTERN = re.compile(r"([0-9]{1,5}) ?(?:px)? ?(?:[xX*\u00d7]|by|per| ) ?([0-9]{1,5}) ?(?:px)?")
 _RATIO_PATTERN = re.compile(r"([0-9]{1,4}(?:[.,][0-9]{1,3})?) ?[:/xX\u00d7] ?([0-9]{1,4})")
@@ -24,7 +22,7 @@ NO_STYLE = "none"
 
 
 def read_size(text: str) -> str | tuple[int, int] | None:
-    """Read a size: a shape by any of its names, `512x768`, `512 x 768` or a ratio such as `2:3`."""
+    """Read a size: a shape by any of its names, `512x768`, `512 x 768`, or a ratio such as `2:3`."""
     text = text.strip().lower()
     if (shape := find_shape(text)) is not None:
         return shape
@@ -33,8 +31,8 @@ def read_size(text: str) -> str | tuple[int, int] | None:
     return read_ratio(text) if ":" in text or "/" in text else None
 
 
-def read_ratio(text: str) -> str | tuple[int, int] | None:
-    """Read a ratio of sides, `2:3`: a shape, or the sides of a size that has it."""
+def read_ratio(text: str) -> str | None:
+    """Read a ratio of sides, `2:3`: a shape that has it, or the ratio, whose sides the worker knows."""
     match = _RATIO_PATTERN.fullmatch(text.strip())
     if match is None:
         return None
@@ -44,9 +42,12 @@ def read_ratio(text: str) -> str | tuple[int, int] | None:
     for shape, (shape_width, shape_height) in SHAPES.items():
         if width * shape_height == height * shape_width:
             return shape
-    long_px = min(_round_side(_RATIO_SIDE_PX * max(width, height) / min(width, height)), _MAX_RATIO_SIDE_PX)
-    short_px = _round_side(long_px * min(width, height) / max(width, height))
-    return (long_px, short_px) if width > height else (short_px, long_px)
+    return f"{width:g}:{height:g}"
+
+
+def is_ratio(shape: str) -> bool:
+    """Return whether a shape is a ratio as `read_ratio` writes one."""
+    return ":" in shape and read_ratio(shape) == shape
 
 
 def find_sampler(text: str) -> str | None:
@@ -108,10 +109,6 @@ def _shapes_by_label() -> dict[str, str]:
 def find_shape(name: str) -> str | None:
     """Return the shape that a word names; None when it names none."""
     return _shapes_by_label().get(name.lower())
-
-
-def _round_side(side_px: float) -> int:
-    return max(_STEP_PX, int(side_px / _STEP_PX + 0.5) * _STEP_PX)
 
 
 def _normalize_sampler(text: str) -> str:

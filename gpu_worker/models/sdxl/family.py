@@ -59,6 +59,7 @@ SDXL = ModelFamily(
     wide_paths=("vae", "unet.conv_in", "unet.conv_out", "unet.time_embedding", "unet.add_embedding"),
     parks_text_encoders=True,
     # The buckets of about a megapixel that it was trained on: 832 x 1216.
+    ratio_keeps_area=True,
     shapes={"square": (1.0, 1.0), "portrait": (0.8125, 1.1875), "landscape": (1.1875, 0.8125)},
     training_defaults={
         "train_text_encoder": False,  # sd-scripts' guide for SDXL: the UNet only

@@ -132,7 +132,7 @@ def _check_file(path: Path, wanted: str) -> None:
     except (OSError, SafetensorError) as error:
         raise BaseModelError(JobProblem.VAE_DAMAGED, name=path.name) from error
     if (model := find_other_model(shapes)) not in (None, wanted):
-        raise BaseModelError(JobProblem.VAE_OTHER_MODEL, name=path.name, model=str(model))
+        raise BaseModelError(JobProblem.VAE_OTHER_MODEL, name=path.name, model=str(model), wanted=wanted)
     prefix = find_prefix(shapes)
     if prefix is None:
         raise BaseModelError(JobProblem.VAE_NONE, name=path.name)
@@ -151,7 +151,7 @@ def _check_shape(name: str, channels: int, levels: int, scaling_factor: float, w
         known = (title for title, factor in SCALING_FACTORS.items() if abs(scaling_factor - factor) < 1e-4)
         model = next(known, f"{levels} levels, scaling factor {scaling_factor:g}")
     if model != wanted:
-        raise BaseModelError(JobProblem.VAE_OTHER_MODEL, name=name, model=model)
+        raise BaseModelError(JobProblem.VAE_OTHER_MODEL, name=name, model=model, wanted=wanted)
 
 
 def _is_complete(folder: Path) -> bool:

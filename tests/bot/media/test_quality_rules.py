@@ -11,6 +11,7 @@ from hypothesis.strategies import floats, integers, tuples
 from PIL import Image, ImageOps
 
 from bot.core.loras import CLASS_WORDS
+from bot.core.photos import MAX_PHOTO_SIDE_PX
 from bot.media.quality import (
     Advice,
     Box,
@@ -338,3 +339,11 @@ def test_training_hints_are_read_as_they_were_written() -> None:
     assert TrainingHint.from_json("of another version") is None, (
         "one photo less cropped, and no training less"
     )
+
+
+@pytest.mark.parametrize("ratio", [4 / 3, 3 / 2])
+def test_a_square_around_a_face_of_a_stored_photo_is_as_large_as_sdxls_pictures(ratio: float) -> None:
+    short_px = round(MAX_PHOTO_SIDE_PX / ratio)
+    crop = TrainingHint(MAX_PHOTO_SIDE_PX, short_px, Box(0.4, 0.4, 0.03, 0.03), (), 1024).crop()
+    assert crop is not None
+    assert round(crop.width * MAX_PHOTO_SIDE_PX) == 1024

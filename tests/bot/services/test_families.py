@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bot.core.errors import UserError
 from bot.core.jobs import JobKind
 from bot.core.loras import Lora, format_code
 from bot.texts import translate
 from gpu_worker.protocol import WorkerHealth
-from tests.support.services import ANNA, ANNAS, Desk, open_desk
+from tests.support.services import ADMIN, ANNA, ANNAS, Desk, open_desk
 
 
 @pytest.fixture
@@ -76,3 +77,19 @@ async def test_what_is_not_known_is_let_through(desk: Desk, stored: str, current
     await desk.studio.generate_from_text(ANNA, ANNAS, f"{code} a boat")
     desk.queue.current_health = None
     await desk.studio.generate_from_text(ANNA, ANNAS, f"{code} a boat")
+
+
+async def test_a_picture_may_be_twice_as_large_as_those_of_the_base(desk: Desk) -> None:
+    code = (await trained_on(desk, "sdxl")).code
+    desk.queue.current_health = replace(health("sdxl"), native_px=1024)
+    await desk.studio.generate_from_text(ANNA, ANNAS, f"{code} a boat --size 832x1216")
+    for native_px in (0, 512):
+        desk.queue.current_health = replace(health("sdxl"), native_px=native_px)
+        with pytest.raises(UserError, match="64 to 1024"):
+            await desk.studio.generate_from_text(ANNA, ANNAS, f"{code} a boat --size 832x1216")
+
+
+async def test_the_status_names_the_family_and_its_licence(desk: Desk) -> None:
+    desk.queue.current_health = replace(health("sdxl"), licence="CreativeML Open RAIL++-M")
+    reply = await desk.studio.run_admin_command(ADMIN, "status")
+    assert "Family: sdxl, CreativeML Open RAIL++-M" in reply.text

@@ -11,8 +11,9 @@ import pytest
 
 from gpu_worker.errors import BaseModelError
 from gpu_worker.models import files
+from gpu_worker.models.sdxl.family import SDXL
 from gpu_worker.models.sources.download import MAX_FAILED_TRIES
-from gpu_worker.models.sources.hub import Hub
+from gpu_worker.models.sources.hub import Hub, is_complete
 from tests.support.model_hub import MODEL, UNET, WEIGHTS, SmallHub, sha256, small_hub
 
 
@@ -152,3 +153,31 @@ def test_doctor_says_how_much_will_be_downloaded(hub: SmallHub, tmp_path: Path) 
     assert verdict == "ok" and "are downloaded at the first start" in line
     door(hub, tmp_path).get_folder(MODEL, True, silent)
     assert files.inspect_model(MODEL, door(hub, tmp_path)) == ("ok", f"{MODEL}, downloaded", "")
+
+
+def test_of_an_sdxl_only_what_is_used_is_downloaded_and_its_family_is_known_before(
+    hub: SmallHub, tmp_path: Path
+) -> None:
+    second = {
+        "text_encoder_2/config.json": b"{}",
+        "text_encoder_2/model.fp16.safetensors": WEIGHTS["text_encoder/model.fp16.safetensors"],
+        "tokenizer_2/vocab.json": b"{}",
+    }
+    used = {*hub.files, *second}
+    hub.files |= {
+        **second,
+        "sd_xl_base_1.0.safetensors": b"all of it once more",
+        "unet/diffusion_pytorch_model.safetensors": b"in fp32",
+        "text_encoder_2/model.safetensors": b"in fp32",
+        "text_encoder_2/model.onnx": b"for another program",
+        "text_encoder_2/flax_model.msgpack": b"for another program",
+        "vae_1_0/diffusion_pytorch_model.safetensors": b"an older one",
+        "vae_decoder/config.json": b"{}",
+    }
+
+    assert files.recognise_family(MODEL, door(hub, tmp_path)) is SDXL
+    assert hub.asked == []
+    folder = door(hub, tmp_path).get_folder(MODEL, True, silent)
+
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == used
+    assert is_complete(folder)

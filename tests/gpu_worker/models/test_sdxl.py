@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -244,3 +245,22 @@ def test_the_vae_is_never_in_half_precision() -> None:
     assert base.decode(latents[None]).isfinite().all()
     base.set_memory_mode(replace(base.memory_mode, dtype=torch.bfloat16))
     assert {parameter.dtype for parameter in base.components["vae"].parameters()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("layout", ["folder", "file"])
+def test_another_vae_replaces_the_own_one(tiny_xl: BaseModel, tmp_path: Path, layout: str) -> None:
+    weights = {key: value + 0.01 for key, value in tiny_xl.components["vae"].state_dict().items()}
+    if layout == "folder":
+        path = tmp_path / "vae"
+        config = {**tiny_xl.components["vae"].config, "scaling_factor": 0.13025}
+        path.mkdir()
+        (path / "config.json").write_text(json.dumps(config), "utf-8")
+        save_file(weights, path / "diffusion_pytorch_model.safetensors")
+    else:
+        path = tmp_path / "vae.safetensors"
+        save_file(weights, path)
+    base = load_base_model("tiny-xl", torch.float32, vae_name=str(path))
+    found = base.components["vae"].state_dict()
+    assert all(torch.equal(found[key], value) for key, value in weights.items())
+    assert base.identity.startswith("tiny-xl VAE ")
+    assert base.encode_image(torch.zeros(3, 64, 64)).mean.isfinite().all()
