@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -34,6 +35,14 @@ if has_ram_disk():
 def pytest_configure(config: pytest.Config) -> None:
     """Have each test that times out reported."""
     config.pluginmanager.register(timeouts, timeouts.__name__)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported and collected out of the garbage collector's walks.
+
+    It is a million objects, and each walk takes most of a second: one for each training that falls back.
+    """
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -44,6 +44,7 @@ def test_the_demo_without_a_token_makes_a_code_a_lora_and_a_picture(tmp_path: Pa
             assert last[1] in str(picture.info["parameters"])
 
 
+@pytest.mark.soak  # `make test` has the demo on `drawn`, and SDXL inside its own process
 def test_the_demo_runs_on_the_embedded_sdxl(tmp_path: Path) -> None:
     ran = loracode(tmp_path, TRAIN_STEPS="2", BASE_MODEL="tiny-xl")
     last = re.fullmatch(r"demo: ok code=(\d{8}) lora=(\S+) pictures=(\S+)", ran.stdout.splitlines()[-1])

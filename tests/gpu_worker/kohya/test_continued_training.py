@@ -12,6 +12,7 @@ from gpu_worker.lora import file as lora_file
 from gpu_worker.models.base import BaseModel
 from tests.gpu_worker.kohya.test_train_network import data, line, program
 from tests.support.generated_images import pictures, pixels_of, use, with_
+from tests.support.variants import with_soak
 
 __all__ = ["data", "program"]
 LYCORIS = ("--network_module", "lycoris.kohya", "--network_args")
@@ -27,7 +28,7 @@ def train(program: ModuleType, data: Path, out: Path, *more: str) -> Path:
     return out / "last.safetensors"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", with_soak(KINDS, kept=("LoCon", "LoKr")))
 def test_a_file_of_any_kind_is_trained_further_and_drawn_with(
     program: ModuleType, data: Path, tmp_path: Path, tiny: BaseModel, kind: str,
     capsys: pytest.CaptureFixture[str],

@@ -26,6 +26,7 @@ from tests.gpu_worker.training.test_trainer import (
     request,
     same_weights,
 )
+from tests.support.variants import with_soak
 
 OPTIMIZERS = {
     "AdamW": (),
@@ -35,7 +36,7 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", with_soak(OPTIMIZERS, kept=("AdamW", "Prodigy")))
 def test_a_training_killed_at_any_step_gives_the_same_lora_bit_for_bit(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig, optimizer: str
 ) -> None:
