@@ -146,8 +146,8 @@ def test_a_picture_from_a_picture_is_drawn_in_tiles_with_previews(base: BaseMode
     request = with_(
         width_px=192,
         height_px=128,
-        steps=2,
-        init_image=InitImage(data=image.getvalue(), denoising_strength=0.5),
+        steps=3,
+        init_image=InitImage(data=image.getvalue(), denoising_strength=0.7),
         preview_interval_s=0.0,
     )
     events = list(generate(GenerationContext(base), request))
@@ -212,7 +212,9 @@ def test_pictures_that_are_too_many_are_drawn_row_by_row_with_nothing_left_on_th
     events = list(generate(context, request))
     assert isinstance(events[-1], DoneEvent)
     assert context.denoiser.is_sequential
-    assert card.live_bytes_at_empty_cache == [at_rest]  # outside of the handler, which holds the failed pass
+    [live_bytes] = card.live_bytes_at_empty_cache
+    # Outside of the handler, which holds megabytes of the failed pass; an encoded prompt is kept.
+    assert live_bytes <= at_rest + 64 * 1024
 
 
 def draw(base: BaseModel, request: object) -> tuple[bytes, ...]:
