@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bot.core.accounts import ChatAddress, Platform
 from bot.core.errors import ChatBusy, ChatUnreachable, PicturesRefused
-from bot.core.jobs import Job, JobId
+from bot.core.jobs import GenerationParams, Job, JobId
 from bot.core.messages import ChatAdapter, Reply
 from bot.core.outbox import Notice, NoticeKind
 from bot.core.photos import PhotoSet
@@ -26,7 +26,7 @@ from bot.media.storage import Storage
 from bot.texts import translate, use_language
 from bot.texts.cards import notice_reply
 from bot.texts.photo_sets import set_reminder
-from bot.texts.results import remove_disallowed_pictures, result_title
+from bot.texts.results import acceleration_note, remove_disallowed_pictures, result_title
 from gpu_worker.protocol import FallbackCause
 
 log = logging.getLogger(__name__)
@@ -164,7 +164,21 @@ class NoticeOutbox(Outbox[Notice]):
         keeps_photos = notice.kind is NoticeKind.TRAIN_DONE and await self._database.photos.has_kept_photos(
             job.code
         )
-        return notice_reply(notice, await asyncio.to_thread(_existing_paths, paths), keeps_photos)
+        reply = notice_reply(notice, await asyncio.to_thread(_existing_paths, paths), keeps_photos)
+        if notice.kind is NoticeKind.GENERATE_DONE and (note := await self._compare_acceleration(job)):
+            reply = replace(reply, text=f"{reply.text}\n{note}")
+        return reply
+
+    async def _compare_acceleration(self, job: Job) -> str:
+        """Return the sentence for fast pictures made from others that another acceleration drew; or ""."""
+        source_id = job.params.source if isinstance(job.params, GenerationParams) else None
+        source = None if source_id is None else await self._database.jobs.get(source_id)
+        if source is None:
+            return ""
+        results = self._database.results
+        return acceleration_note(
+            job, await results.list_pictures(job.id), source, await results.list_pictures(source.id)
+        )
 
     async def _is_deleted(self, job: Job) -> bool:
         return any(picture.is_deleted for picture in await self._database.results.list_pictures(job.id))

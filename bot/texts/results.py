@@ -23,6 +23,7 @@ _NEGATIVE_CHARS = 400
 _SETTING_PATTERN = re.compile(r'([A-Z][A-Za-z ]*): ("[^"]*"|[^,]*)')
 
 
+_ACCELERATION_PATTERN = re.compile(r"Acceleration: ([^,]+)")
 _SHOWN_SETTINGS = (
     ("Size", "recipe-size"),
     ("Steps", "recipe-steps"),
@@ -48,6 +49,18 @@ def result_card(job: Job, picture_paths: Sequence[Path]) -> Reply:
     if strengths:  # no picture by itself
         buttons = tuple(button for button in buttons if not button.action.startswith(_PICTURE_ACTIONS))
     return Reply(text, buttons, tuple(picture_paths))
+
+
+def acceleration_note(
+    job: Job, pictures: Sequence[Picture], source: Job, source_pictures: Sequence[Picture]
+) -> str:
+    """Return the sentence for a fast result whose source another acceleration drew; "" if it is alike."""
+    recipes = [each[0].recipe.rpartition("\n")[2] if each else "" for each in (pictures, source_pictures)]
+    are_fast = _generation_params(job).is_fast and _generation_params(source).is_fast
+    names = {" ".join(_ACCELERATION_PATTERN.findall(recipe)) for recipe in recipes}
+    if not are_fast or not all(recipes) or len(names) == 1:
+        return ""
+    return translate("result-drawn-otherwise", result=f"#{source.id}")
 
 
 def result_title(job: Job) -> str:

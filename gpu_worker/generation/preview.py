@@ -40,7 +40,7 @@ class LatentPreviewer:
         scale = MAX_SIDE_PX / max(image.size)
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         file = io.BytesIO()
-        image.resize(size, Image.Resampling.BICUBIC).save(file, "PNG")
+        image.resize(size, Image.Resampling.BICUBIC).save(file, "PNG", compress_level=1)
         return file.getvalue()
 
 

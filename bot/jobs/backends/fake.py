@@ -66,6 +66,7 @@ class FakeBackend:
         self.likeness_by_step: dict[int, float] = {}
         #: How alike each picture of a drawing is, where that is asked for; none: nothing is said of it.
         self.picture_likenesses: list[float] = []
+        self.acceleration = ""  # the LoRA that fast pictures are drawn with
         self.preview_png: bytes | None = None  # a picture that a generation gives at every step
         self.max_concurrency = 0  # the most jobs that ran at the same time
         self._running_count = 0
@@ -220,7 +221,7 @@ class FakeBackend:
             return FailedEvent(job_id=job_id, attempt=attempt, problem=self.fail_with)
         if isinstance(request, TrainRequest):
             return DoneEvent(job_id=job_id, attempt=attempt, lora=self.lora)
-        recipes = tuple(_format_recipe(request, number) for number in range(request.count))
+        recipes = tuple(_format_recipe(request, number, self.acceleration) for number in range(request.count))
         likenesses = self.picture_likenesses if request.reference_pictures else []
         people = sum(lora.place is not Place.EVERYWHERE for lora in request.loras)
         bands = tuple(Crop(number / people, 0.0, 1 / people, 1.0) for number in range(people))
@@ -235,13 +236,15 @@ class FakeBackend:
         )
 
 
-def _format_recipe(request: GenerateRequest, number: int) -> str:
+def _format_recipe(request: GenerateRequest, number: int, acceleration: str) -> str:
+    acceleration_text = f"Acceleration: {acceleration}, " if acceleration and request.is_fast else ""
     hashes = ", ".join(f"{lora.name}: {lora.sha256[:12]}" for lora in request.loras)
     size = f"{request.width_px or 512}x{request.height_px or 512}"
     return (
         f"{request.prompt}\nSteps: {request.steps or 25}, Sampler: {request.sampler or 'DPM++ 2M Karras'}, "
         f"CFG scale: {7.5 if request.guidance_scale is None else request.guidance_scale:g}, "
-        f'Seed: {(request.seed or 0) + number}, Size: {size}, Model: fake, Lora hashes: "{hashes}"'
+        f"Seed: {(request.seed or 0) + number}, Size: {size}, Model: fake, "
+        f'{acceleration_text}Lora hashes: "{hashes}"'
     )
 
 

@@ -401,3 +401,20 @@ async def test_results_from_before_there_were_fast_pictures_are_drawn_as_they_we
     shown = await room.desk.studio.show_result(ANNA, ANNAS, str(old.id))
     assert "Faster" in [button.label for button in shown.buttons]
     assert len(shown.pictures) == 2
+
+
+async def test_fast_pictures_made_from_those_of_another_acceleration_say_so(room: EngineRoom) -> None:
+    job = await drawn(room)
+    await pressed(room, f"again:{job.id}")
+    assert "in another way" not in room.chat.edits[-1][1].text
+    room.backend.acceleration = "Hyper-SD15-8steps-CFG-lora"
+    varied, _ = await pressed(room, f"vary:{job.id}:1")
+    assert room.chat.edits[-1][1].text.endswith(
+        f"Fast pictures are drawn in another way since #{job.id}, so these may differ from it."
+    )
+    await pressed(room, f"again:{varied.id}")
+    assert "in another way" not in room.chat.edits[-1][1].text
+    await pressed(room, f"speed:{varied.id}:fine")
+    assert "in another way" not in room.chat.edits[-1][1].text
+    shown = await room.desk.studio.handle_button(ANNA, ANNAS, f"recipe:{varied.id}")
+    assert "Acceleration: Hyper-SD15-8steps-CFG-lora" in shown.text
