@@ -85,9 +85,12 @@ class Diffusion:
             latents = scheduler.add_noise(img2img_init[0].to(device), noise.to(device), timestep)
         return DiffusionScheduler(self, scheduler), latents
 
-    def predict_original(self, model_input: Tensor, model_pred: Tensor, timestep: Tensor) -> Tensor:
+    def list_alphas(self, timesteps: Tensor) -> list[float]:
+        """Return the cumulated alpha of each timestep."""
+        return [float(self._scheduler.alphas_cumprod[int(timestep)]) for timestep in timesteps.cpu()]
+
+    def predict_original(self, model_input: Tensor, model_pred: Tensor, alpha_prod_t: float) -> Tensor:
         """Return the predicted final latents (Song et al. 2021, eq. 12; velocity: Salimans and Ho 2022)."""
-        alpha_prod_t = float(self._scheduler.alphas_cumprod[int(timestep)])
         if self.is_velocity:
             return model_input * math.sqrt(alpha_prod_t) - model_pred * math.sqrt(1 - alpha_prod_t)
         return (model_input - model_pred * math.sqrt(1 - alpha_prod_t)) / math.sqrt(alpha_prod_t)
@@ -98,6 +101,9 @@ class DiffusionScheduler:
 
     def __init__(self, diffusion: Diffusion, scheduler: Any) -> None:
         self._diffusion, self._scheduler = diffusion, scheduler
+        #: Looked up once: in each step the program would wait for the card to say which timestep it is at.
+        self._alphas = diffusion.list_alphas(self.timesteps)
+        self._steps_done = 0
 
     @property
     def timesteps(self) -> Tensor:
@@ -114,8 +120,10 @@ class DiffusionScheduler:
         self, model_pred: Tensor, timestep: Tensor, latents: Tensor, generator: torch.Generator
     ) -> Tensor:
         """Return the latents after a step."""
+        self._steps_done += 1
         return samplers.step(self._scheduler, model_pred, timestep, latents, generator)
 
     def predict_original(self, model_input: Tensor, model_pred: Tensor, timestep: Tensor) -> Tensor:
         """Return the final latents that a prediction leads to."""
-        return self._diffusion.predict_original(model_input, model_pred, timestep)
+        del timestep
+        return self._diffusion.predict_original(model_input, model_pred, self._alphas[self._steps_done])

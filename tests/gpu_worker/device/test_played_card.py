@@ -140,6 +140,22 @@ def test_each_sampler_draws_on_the_card(base: BaseModel, lora: bytes, sampler: s
     assert len(draw(base, request)) == 1
 
 
+def test_a_denoising_step_waits_once_and_prompts_are_sent_once(base: BaseModel, card: PlayedCard) -> None:
+    context, request = GenerationContext(base), with_(is_fast=True, steps=3)
+    waits_by_picture = []
+    for _ in range(2):
+        waits_of_events = []
+        card.waits.clear()
+        for _event in generate(context, request):
+            waits_of_events.append(dict(card.waits))
+            card.waits.clear()
+        # The first step of diffusers' samplers looks for its timestep.
+        assert waits_of_events[2:-1] == [{"synchronize in generation/denoiser.py:step": 1}] * 2
+        waits_by_picture.append(waits_of_events)
+    first, second = (sum(waits[0].values()) for waits in waits_by_picture)
+    assert first - second == 2, "a copy for the prompt and one for the negative prompt"
+
+
 def test_a_picture_from_a_picture_is_drawn_in_tiles_with_previews(base: BaseModel) -> None:
     image = io.BytesIO()
     Image.new("RGB", (64, 64), "teal").save(image, "PNG")
