@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("--accelerate", default="", help="hyper-sd, lcm, .safetensors file or hub id")
     parser.add_argument("--accelerate-recipe", default="", help="sampler/steps/guidance, such as lcm/8/1")
     parser.add_argument("--accelerate-non-commercial", action="store_true", help="allow such licences")
+    parser.add_argument("--channels-last", action="store_true", help="lay out convolutions channels last")
     parser.add_argument("--memory", choices=plan.CHOICES, default=plan.AUTO)
     parser.add_argument("--train-steps", type=int, default=None, help="steps of a training")
     parser.add_argument(
@@ -66,6 +67,7 @@ def main() -> int:
             args.base_vae,
             AccelerationSetting(args.accelerate, args.accelerate_recipe, args.accelerate_non_commercial),
             args.memory,
+            args.channels_last,
         )
 
     health = WorkerHealth(

@@ -22,6 +22,7 @@ from bot.app.settings_values import (
     Policy,
     Quotas,
     SamplingRecipe,
+    WebhookUrl,
 )
 from bot.core.accounts import AccessMode
 from bot.core.addresses import ListenAddress
@@ -29,7 +30,6 @@ from bot.core.errors import SettingsError
 from bot.media.moderation.policy import ContentPolicy
 from gpu_worker.protocol import SHIPPED_MODELS
 
-_WEBHOOK_URL = re.compile(r"https://[^/:@\s]+(:(443|80|88|8443))?(/\S*)?")
 _WEBHOOK_SECRET = re.compile(r"[A-Za-z0-9_-]{16,256}")
 _TELEGRAM_TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]{20,}")
 
@@ -102,6 +102,11 @@ class Settings(BaseSettings):
     accelerate_non_commercial: bool = Field(
         default=False, description="For `ACCELERATE`: allow a licence that forbids commercial use."
     )
+    channels_last: bool = Field(
+        default=False,
+        description="`on`: convolutions are laid out channels last, which may be faster on a card with"
+        " tensor cores (RTX) and slower on others.",
+    )
     memory: Literal["auto", "whole", "int8", "nf4"] = Field(
         default="auto",
         description="How base weights are stored: `whole`, `int8`, `nf4` (4 bits), or `auto`: as they fit.",
@@ -153,7 +158,7 @@ class Settings(BaseSettings):
     telegram_api_url: ApiUrl = Field(
         default="https://api.telegram.org", description="Telegram's Bot API, or your own Bot API server."
     )
-    telegram_webhook_url: str = Field(
+    telegram_webhook_url: WebhookUrl = Field(
         default="",
         description="The public `https://` URL to which Telegram sends updates, on port 443, 80, 88 or 8443."
         " Empty: the bot polls, which needs no public address.",
@@ -283,13 +288,6 @@ class Settings(BaseSettings):
         if executable is None:
             raise ValueError("expected a Python interpreter, such as <its virtual environment>/bin/python")
         return Path(executable).absolute()  # not resolved: the link tells Python its virtual environment
-
-    @field_validator("telegram_webhook_url")
-    @classmethod
-    def _check_webhook_url(cls, url: str) -> str:
-        if url and not _WEBHOOK_URL.fullmatch(url):
-            raise ValueError("expected a URL that begins with https://, on port 443, 80, 88 or 8443")
-        return url
 
     @field_validator("telegram_webhook_secret")
     @classmethod

@@ -13,6 +13,7 @@ from bot.core.accounts import PLATFORM_PATTERN, Identity, Platform, Quota, Role
 from bot.core.addresses import ListenAddress
 from bot.media.moderation.policy import ContentPolicy, parse_policy
 
+_WEBHOOK_URL = re.compile(r"https://[^/:@\s]+(:(443|80|88|8443))?(/\S*)?")
 #: As the worker reads it: 1 to 50 steps, guidance of 1 to 30.
 _RECIPE = re.compile(r"(lcm|ddim trailing)/([1-9]|[1-4]\d|50)/([1-9]|[12]\d|30)(\.\d+)?")
 
@@ -63,6 +64,13 @@ def check_sampling_recipe(text: str) -> str:
     return text
 
 
+def check_webhook_url(url: str) -> str:
+    """Return a public URL on a port that Telegram sends to. Raise ValueError."""
+    if url and not _WEBHOOK_URL.fullmatch(url):
+        raise ValueError("expected a URL that begins with https://, on port 443, 80, 88 or 8443")
+    return url
+
+
 def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
@@ -74,6 +82,7 @@ def _parsed_by(parse: Callable[[str], Any]) -> BeforeValidator:
 
 ApiUrl = Annotated[str, AfterValidator(check_api_url)]
 ModelName = Annotated[str, AfterValidator(check_model_name)]
+WebhookUrl = Annotated[str, AfterValidator(check_webhook_url)]
 SamplingRecipe = Annotated[str, AfterValidator(check_sampling_recipe)]
 Address = Annotated[ListenAddress, _parsed_by(parse_address)]
 Identities = Annotated[

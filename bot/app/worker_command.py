@@ -12,6 +12,8 @@ def make_worker_command(settings: Settings) -> list[str]:
     command = [sys.executable, "-m", "gpu_worker", "--base-model", settings.base_model]
     if settings.base_vae:
         command += ["--base-vae", settings.base_vae]
+    if settings.channels_last:
+        command.append("--channels-last")
     if settings.memory != "auto":
         command += ["--memory", settings.memory]
     command += make_acceleration_arguments(settings)

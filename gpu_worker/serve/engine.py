@@ -10,6 +10,8 @@ from dataclasses import replace
 import torch
 
 from gpu_worker.device import placement
+from gpu_worker.device.memory_format import use_channels_last
+from gpu_worker.device.memory_profile import WeightStorage
 from gpu_worker.generation import generate as generation
 from gpu_worker.generation.generate import GenerationContext
 from gpu_worker.kohya.external.trainer import SdScriptsTrainer
@@ -40,16 +42,19 @@ class TorchEngine:
         base_vae: str = "",
         acceleration: AccelerationSetting = NO_ACCELERATION,
         memory: str = AUTO,
+        channels_last: bool = False,
     ) -> None:
         """Set the base model (empty: the machine's default) and the steps (None: the family's default).
 
         With `sd_scripts`, trainings run there; pictures are still generated here. `base_vae` replaces the
-        base model's VAE. `acceleration` is for fast pictures, `memory` how weights are stored.
+        base model's VAE. `acceleration` is for fast pictures, `memory` how weights are stored,
+        `channels_last` how those of convolutions are laid out where they are stored whole.
         """
         self._base_model_name = base_model
         self._base_vae_name = base_vae
         self._acceleration = acceleration
         self._memory = memory
+        self._channels_last = channels_last
         self._train_steps = train_steps
         self._sd_scripts = sd_scripts
         self._base: BaseModel | None = None
@@ -147,6 +152,8 @@ class TorchEngine:
                     vae_name=self._base_vae_name,
                     memory=self._memory,
                 )
+                if self._channels_last and self._base.memory_mode.storage is WeightStorage.WHOLE:
+                    use_channels_last((self._base.denoiser, self._base.components["vae"]))
             finally:
                 self._loading_status = ""  # also after a failed download
         return self._base

@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from gpu_worker.device.memory_format import use_channels_last
 from gpu_worker.device.memory_modes import MemoryMode
 from gpu_worker.generation.generate import GenerationContext, generate
 from gpu_worker.lora import file as lora_file
@@ -32,7 +34,7 @@ from gpu_worker.training.latents import LatentCache, encode_photo
 from gpu_worker.training.trainer import train
 from tests.support.card.cuda import play
 from tests.support.card.tensors import PlayedCard
-from tests.support.generated_images import size_of, use, with_
+from tests.support.generated_images import pixels_of, size_of, use, with_
 
 FP16, BF16 = torch.float16, torch.bfloat16
 #: The only wait of a training step: the loss of the step before. Ids of captions stay on the card.
@@ -237,3 +239,17 @@ def draw(base: BaseModel, request: object) -> tuple[bytes, ...]:
     last = list(generate(GenerationContext(base), request))[-1]
     assert isinstance(last, DoneEvent)
     return last.pictures
+
+
+def test_channels_last_changes_the_layout_of_weights_and_no_picture(base: BaseModel) -> None:
+    request = with_(steps=2, is_fast=True)
+    plain = draw(base, request)[0]
+    other = load_base_model("tiny", FP16)
+    use_channels_last((other.denoiser, other.components["vae"]))
+    found = draw(other, request)[0]
+    assert np.abs(pixels_of(found) - pixels_of(plain)).max() <= 3
+    weight = other.components["vae"].decoder.conv_in.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert not base.components["vae"].decoder.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
+    with other.use_precision(True):
+        assert other.denoiser.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
