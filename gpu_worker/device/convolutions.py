@@ -5,10 +5,11 @@ A search tries ten ways for each size of input.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import nn
 
 #: In fp16 the way that cuDNN chooses without a search gives NaN on these cards, which have no tensor cores:
 #: AUTOMATIC1111/stable-diffusion-webui issue 4407, pytorch issue 58123.
@@ -40,3 +41,12 @@ def search_convolutions() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.benchmark = default_search
+
+
+def use_channels_last(modules: Iterable[nn.Module]) -> None:
+    """Lay out the weights of convolutions channels last; what they compute is then laid out alike.
+
+    Tensor cores compute in that layout, from Turing on. Cards without them, as Pascal, may lose.
+    """
+    for module in modules:
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

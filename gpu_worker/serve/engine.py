@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 
 from gpu_worker.device import placement
-from gpu_worker.device.memory_format import use_channels_last
+from gpu_worker.device.convolutions import use_channels_last
 from gpu_worker.device.memory_profile import WeightStorage
 from gpu_worker.generation import generate as generation
 from gpu_worker.generation.generate import GenerationContext

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gpu_worker.device.memory_format import use_channels_last
+from gpu_worker.device.convolutions import use_channels_last
 from gpu_worker.device.memory_modes import MemoryMode
 from gpu_worker.generation.generate import GenerationContext, generate
 from gpu_worker.lora import file as lora_file
