@@ -13,7 +13,16 @@ from benchmarks import measure, same_lora
 from benchmarks.machine import Machine
 from benchmarks.measure import Measurement, NotMeasured
 from benchmarks.peer import Peer, PeerWork
-from benchmarks.runs import CardRun, DrawingRun, PeerRun, PrecisionChoice, SwitchRun, TrainingRun, WorkerRun
+from benchmarks.runs import (
+    CardRun,
+    DrawingRun,
+    PeerRun,
+    PictureRun,
+    PrecisionChoice,
+    SwitchRun,
+    TrainingRun,
+    WorkerRun,
+)
 from benchmarks.work import write_photo_folder
 
 #: Figures of the CPU are of the CPU, also where there is a card.
@@ -101,6 +110,10 @@ class ProcessLab:
             "drawing", *self._size(max(2, self.steps - 2)), "--precision", precision
         ).read_json()
         return DrawingRun(**{key: _to_tuple(value) for key, value in figures.items()})
+
+    def draw_whole(self) -> PictureRun:
+        """Draw whole pictures in a fresh process."""
+        return PictureRun(**self._probe("whole_picture", "--side", str(self.side_px)).read_json())
 
     def switch(self) -> SwitchRun:
         """Change LoRAs in a fresh process."""

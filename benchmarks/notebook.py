@@ -12,6 +12,7 @@ from benchmarks.runs import (
     DrawingRun,
     Lab,
     PeerRun,
+    PictureRun,
     PrecisionChoice,
     SwitchRun,
     TrainingRun,
@@ -85,6 +86,10 @@ class RunCache:
     def drawing(self, precision: str) -> DrawingRun:
         """Return denoising steps of ours and of diffusers' pipeline."""
         return self._get_or_measure(f"drawing {precision}", lambda: self.lab.draw(precision))
+
+    def whole_pictures(self) -> PictureRun:
+        """Return whole pictures of ours and of diffusers' pipeline."""
+        return self._get_or_measure("whole pictures", self.lab.draw_whole)
 
     def switching(self) -> SwitchRun:
         """Return what it takes to change LoRAs."""

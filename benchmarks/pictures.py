@@ -29,6 +29,18 @@ def _compare_defaults(run_cache: RunCache) -> Measurement:
     return Measurement(median(theirs.theirs_s) / median(ours.ours_s), note)
 
 
+def _compare_fast(run_cache: RunCache) -> Measurement:
+    run = run_cache.whole_pictures()
+    note = f"ours {run.fast_s:.1f} s in {run.precision} ({run.fast_recipe}), theirs {run.theirs_s:.1f} s"
+    return Measurement(run.theirs_s / run.fast_s, note)
+
+
+def _compare_accelerated(run_cache: RunCache) -> Measurement:
+    run = run_cache.whole_pictures()
+    note = f"ours {run.accelerated_s:.1f} s in {run.precision} ({run.accelerated_recipe})"
+    return Measurement(run.theirs_s / run.accelerated_s, f"{note}, theirs {run.theirs_s:.1f} s")
+
+
 def _measure_lora_cost(run_cache: RunCache) -> Measurement:
     run = run_cache.drawing("default")
     note = f"{spread(run.with_lora_s)} with it, {spread(run.ours_s)} without"
@@ -78,6 +90,12 @@ FIGURES = (
         "times",
         ">= 1.7",
         _compare_defaults,
+    ),
+    make_figure(
+        "picture-fast", "a picture of diffusers told nothing by ours", "times", ">= 4.0", _compare_fast
+    ),
+    make_figure(
+        "picture-accelerated", "the same by ours with ACCELERATE", "times", ">= 8.0", _compare_accelerated
     ),
     # Merged it would cost nothing a step, but seconds at the start and a copy of the weights it changes.
     make_figure("lora-share", "what an unmerged LoRA adds to a step", "%", "<= 10.0", _measure_lora_cost),

@@ -67,6 +67,18 @@ class DrawingRun:
 
 
 @dataclass(frozen=True)
+class PictureRun:
+    """Seconds from a request to its file, and the settings of ours as the files say them."""
+
+    precision: str  #: of ours; theirs is what the pipeline chooses
+    fast_s: float
+    accelerated_s: float  #: with an acceleration LoRA of random weights
+    theirs_s: float  #: of diffusers' own pipeline with nothing set
+    fast_recipe: str
+    accelerated_recipe: str
+
+
+@dataclass(frozen=True)
 class SwitchRun:
     """Another person's LoRA: seconds, and memory over a thousand switches among a hundred."""
 
@@ -124,6 +136,9 @@ class Lab(Protocol):
 
     def draw_sdxl(self) -> DrawingRun:
         """Draw with SDXL, ours and diffusers' pipeline, on the CPU in bf16."""
+
+    def draw_whole(self) -> PictureRun:
+        """Draw whole pictures with ours and with diffusers' pipeline on the CPU."""
 
     def switch(self) -> SwitchRun:
         """Change from one person's LoRA to another's."""

@@ -91,21 +91,19 @@ class Settings(BaseSettings):
     )
     accelerate: ModelName = Field(
         default="",
-        description="A LoRA for fast pictures in fewer steps: `hyper-sd`, `lcm`, a `.safetensors` file, or a"
-        " hub id (`owner/name`, `owner/name/file.safetensors`). Trainings never see it. Empty: none.",
+        description="A LoRA for fast pictures in fewer steps: `hyper-sd`, `lcm`, a `.safetensors` file or"
+        " `owner/name/file.safetensors`.",
     )
     accelerate_recipe: SamplingRecipe = Field(
         default="",
-        description="For `ACCELERATE`: sampler (`lcm`, `ddim trailing`), steps and guidance. Empty: the"
-        " LoRA's own, or `lcm/8/1`.",
+        description="For `ACCELERATE`: `lcm/8/1` or `ddim trailing/8/5`. Empty: the LoRA's own.",
     )
     accelerate_non_commercial: bool = Field(
-        default=False, description="For `ACCELERATE`: allow a licence that forbids commercial use."
+        default=False, description="Allow an `ACCELERATE` that forbids commercial use."
     )
     channels_last: bool = Field(
         default=False,
-        description="`on`: convolutions are laid out channels last, which may be faster on a card with"
-        " tensor cores (RTX) and slower on others.",
+        description="Lay out convolutions channels last.",
     )
     memory: Literal["auto", "whole", "int8", "nf4"] = Field(
         default="auto",

@@ -91,8 +91,9 @@ class GenerationContext:
         return adapter
 
     def free_adapters(self) -> None:
-        """Drop the adapters that no picture in the making uses."""
+        """Drop adapters and prompts that no picture in the making uses."""
         self.adapter_cache.clear()
+        self.prompt_cache = PromptCache()
         if self.acceleration is not None:
             self.acceleration.clear()
 
@@ -220,7 +221,7 @@ class _GenerationAttempt:
         if interval_s is None:
             return False
         if self._last_preview_at is None:
-            return image.steps_done >= FIRST_PREVIEW_STEP
+            return image.steps_done >= min(FIRST_PREVIEW_STEP, image.total_steps)
         return time.monotonic() - self._last_preview_at >= interval_s
 
 

@@ -25,7 +25,16 @@ from benchmarks.notebook import RunCache
 from benchmarks.peer import Peer, ProgressBarReader
 from benchmarks.probes.card import idle_percent
 from benchmarks.rows import FigureRow, Goal, GoalVerdict, format_table
-from benchmarks.runs import CardRun, DrawingRun, PeerRun, PrecisionChoice, SwitchRun, TrainingRun, WorkerRun
+from benchmarks.runs import (
+    CardRun,
+    DrawingRun,
+    PeerRun,
+    PictureRun,
+    PrecisionChoice,
+    SwitchRun,
+    TrainingRun,
+    WorkerRun,
+)
 from benchmarks.sd15_model import write_weights
 
 LINE = re.compile(
@@ -97,6 +106,9 @@ class SmallLab:
     def draw_sdxl(self) -> DrawingRun:
         self.calls.append("draw SDXL")
         return DrawingRun("bfloat16", (10.0,), (11.0,), 15 * GIB)
+
+    def draw_whole(self) -> PictureRun:
+        return PictureRun("bfloat16", 70.0, 30.0, 560.0, "Steps: 10", "Steps: 8")
 
     def switch(self) -> SwitchRun:
         return SwitchRun(0.3, 0.002, 18 * 2**20, 700 * 2**20, 707 * 2**20)
