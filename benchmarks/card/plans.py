@@ -33,7 +33,8 @@ def format_plans() -> str:
     for family in (SD15, SDXL):
         for side in SIDES:
             cells = [_format_cell(family, side, card_gb) for card_gb in CARD_SIZES_GB]
-            lines.append([f"{family.title}, {int(family.native_px * side)} px", *cells])
+            if cells != lines[-1][1:]:  # a smaller size that changes nothing is no line
+                lines.append([f"{family.title}, {int(family.native_px * side)} px", *cells])
     return "\n".join("|" + "|".join(line) + "|" for line in lines)
 
 

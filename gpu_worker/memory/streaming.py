@@ -6,7 +6,7 @@ Which block follows is learnt in the first pass, forward and backward: families 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,23 +39,34 @@ class Transport(Protocol):
         """Let what is computed next wait until the tensors are there."""
 
 
+class HostMemory:
+    """Pinned memory, as far as the system gives it; WSL2 has a limit."""
+
+    def __init__(self, pin: Callable[[Tensor], Tensor] = Tensor.pin_memory) -> None:
+        self._pin: Callable[[Tensor], Tensor] | None = pin
+
+    def keep(self, tensor: Tensor) -> Tensor:
+        """Return a copy, in pageable memory after the first refusal."""
+        host = tensor.cpu()
+        if self._pin is not None:
+            try:
+                return self._pin(host)
+            except RuntimeError as error:
+                self._pin = None
+                log.warning("blocks wait in pageable memory, which is slower: %s", error)
+        return host
+
+
 class CardTransport:
     """Sends on a stream of its own, from pinned memory as far as the system gives it."""
 
     def __init__(self, device: torch.device) -> None:
         self._device, self._stream = device, torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self._can_pin = True
+        self._host_memory = HostMemory()
 
     def keep(self, tensor: Tensor) -> Tensor:
-        """Return a pinned copy; a pageable one where pinning is refused, as WSL2 does beyond its limit."""
-        host = tensor.cpu()
-        if self._can_pin:
-            try:
-                return host.pin_memory()
-            except RuntimeError as error:
-                self._can_pin = False
-                log.warning("blocks wait in pageable memory, which is slower: %s", error)
-        return host
+        """Return a copy in system memory, pinned if possible."""
+        return self._host_memory.keep(tensor)
 
     def start(self, tensors: Sequence[Tensor]) -> Transfer:
         """Begin to send. Memory is that of the computing stream, so what was freed there is used again."""

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from benchmarks import stored_weights
 from gpu_worker.device.memory_profile import WeightStorage
 from gpu_worker.memory.quantization import NF4_LEVELS, dequantize, nf4_pairs, quantize
 from gpu_worker.memory.quantized_layers import QuantizedLayer, list_layers, store_layer, store_layers
@@ -176,3 +177,10 @@ def test_a_layer_stored_small_takes_as_many_bytes_as_are_planned() -> None:
         planned = storage.bytes_per_weight
         assert planned is not None
         assert abs(taken / (640 * 640 * planned) - 1) < 0.01
+
+
+def test_a_trained_base_predicts_nearly_the_same_in_few_bits() -> None:
+    whole = stored_weights.predict(load_base_model("drawn"))
+    for storage, most in ((WeightStorage.INT8, 0.005), (WeightStorage.NF4, 0.06)):
+        rounded = stored_weights.predict(load_base_model("drawn", memory=storage))
+        assert 0 < stored_weights.relative_error(rounded, whole) < most

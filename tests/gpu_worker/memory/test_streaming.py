@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gpu_worker.device.memory_profile import WeightStorage
 from gpu_worker.memory.plan import RESIDENT_BLOCKS
 from gpu_worker.memory.quantized_layers import QuantizedLayer, store_layers
-from gpu_worker.memory.streaming import BlockStream, Transfer, select_blocks
+from gpu_worker.memory.streaming import BlockStream, HostMemory, Transfer, select_blocks
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.registry import load_base_model
 from tests.gpu_worker.training.test_parity import CASES, our_gradients
@@ -139,6 +139,23 @@ def test_a_block_that_was_not_expected_is_still_the_right_one(stored: BaseModel)
     for index in (0, 1, 2, 0, 3, 1, 0, 2, 2, 1):
         assert torch.equal(quantized[index].widen_weight(torch.float32), wide[index])
         assert transport.resident_bytes <= RESIDENT_BLOCKS * count_bytes(layers[0])
+
+
+def test_pinning_that_is_refused_is_said_once_and_not_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    asked = []
+
+    def refuse(tensor: Tensor) -> Tensor:
+        asked.append(tensor)
+        raise RuntimeError("cudaHostAlloc failed")
+
+    memory, tensor = HostMemory(refuse), torch.arange(3)
+    assert torch.equal(memory.keep(tensor), tensor)
+    assert torch.equal(memory.keep(tensor), tensor)
+    assert len(asked) == 1
+    assert [record.getMessage() for record in caplog.records] == [
+        "blocks wait in pageable memory, which is slower: cudaHostAlloc failed"
+    ]
+    assert HostMemory(lambda host: host + 1).keep(tensor).tolist() == [1, 2, 3]
 
 
 class ThreeSizes(nn.Module):
