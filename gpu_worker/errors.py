@@ -25,6 +25,7 @@ class JobProblem(enum.StrEnum):
 
     UNEXPECTED = "unexpected"
     NO_PHOTOS = "no-photos"
+    TRIGGER_NOT_LETTERS = "trigger-not-letters"
     PHOTO_UNREADABLE = "photo-unreadable"
     PHOTO_CROPPED_AWAY = "photo-cropped-away"
     TRAINING_OUT_OF_MEMORY = "training-out-of-memory"
@@ -99,6 +100,7 @@ class JobProblem(enum.StrEnum):
     FP16_ON_CPU = "fp16-on-cpu"
     GPU_TOO_OLD = "gpu-too-old"
     GPU_NEEDS_OTHER_TORCH = "gpu-needs-other-torch"
+    GPU_LACKS_BF16 = "gpu-lacks-bf16"
     SD_SCRIPTS_NEEDS_SD15 = "sd-scripts-needs-sd15"
     SD_SCRIPTS_BAD_TRIGGER = "sd-scripts-bad-trigger"
     SD_SCRIPTS_CANNOT_START = "sd-scripts-cannot-start"
@@ -119,6 +121,7 @@ _SENTENCES = {
     JobProblem.UNEXPECTED: "Something went wrong while working on this; the log of the worker says more. "
     "Please try again.",
     JobProblem.NO_PHOTOS: "There are no photos to train on.",
+    JobProblem.TRIGGER_NOT_LETTERS: "{name!r} cannot be the trigger: {model} learns words of letters only.",
     JobProblem.PHOTO_UNREADABLE: "One of the photos cannot be read as a picture.",
     JobProblem.PHOTO_CROPPED_AWAY: "One of the photos has nothing left once it is cropped.",
     JobProblem.TRAINING_OUT_OF_MEMORY: "There is too little memory for a training at {resolution_px} px; "
@@ -221,6 +224,8 @@ _SENTENCES = {
     "with CUDA_VISIBLE_DEVICES=-1 to run on the processor.",
     JobProblem.GPU_NEEDS_OTHER_TORCH: "This torch ({torch}) has no kernels for the {gpu} ({architecture}). "
     "Install one that has: {command}",
+    JobProblem.GPU_LACKS_BF16: "{model} needs bf16, which the {gpu} lacks (before RTX 30); set BASE_MODEL to "
+    "an SDXL or a Stable Diffusion 1.x.",
     JobProblem.SD_SCRIPTS_NEEDS_SD15: "sd-scripts needs a real Stable Diffusion 1.5: set BASE_MODEL to a "
     "hub id, a diffusers folder or a .safetensors file, or TRAINER to own.",
     JobProblem.SD_SCRIPTS_BAD_TRIGGER: "The words for the subject cannot have a slash.",

@@ -83,7 +83,8 @@ class Settings(BaseSettings):
     base_model: ModelName = Field(
         default="",
         description="The base model for LoRAs: a hub id, a diffusers folder, a `.safetensors` file, `drawn`"
-        " or `tiny`. Empty: Stable Diffusion 1.5 with a CUDA card, otherwise `drawn`.",
+        " or `tiny`, or a pair: `klein-4b`, `z-image`, `base + twin`."
+        " Empty: Stable Diffusion 1.5 with a CUDA card, otherwise `drawn`.",
     )
     base_vae: ModelName = Field(
         default="",

@@ -735,6 +735,7 @@ fallback-out-of-memory = There was too little memory. The training goes on a lit
 fallback-not-finite = The numbers went out of bounds. The training goes on in a finer precision, a little slower.
 worker-unexpected = Something went wrong while working on this; the log of the worker says more. Please try again.
 worker-no-photos = There are no photos to train on.
+worker-trigger-not-letters = '{ $name }' cannot be the trigger: { $model } learns words of letters only.
 worker-photo-unreadable = One of the photos cannot be read as a picture.
 worker-photo-cropped-away = One of the photos has nothing left once it is cropped.
 worker-training-out-of-memory = The graphics card has too little memory for a training at { $resolution_px } px. Please tell the bot's admin.
@@ -809,6 +810,7 @@ worker-vae-other-model = The VAE { $name } is for another model ({ $model }); on
 worker-fp16-on-cpu = A CPU is far too slow in fp16; choose bf16 or full precision.
 worker-gpu-too-old = No current torch has kernels for the { $gpu } ({ $architecture }); hide the card with CUDA_VISIBLE_DEVICES=-1 to run on the processor.
 worker-gpu-needs-other-torch = This torch ({ $torch }) has no kernels for the { $gpu } ({ $architecture }). Install one that has: { $command }
+worker-gpu-lacks-bf16 = { $model } needs bf16, which the { $gpu } lacks (before RTX 30); set BASE_MODEL to an SDXL or a Stable Diffusion 1.x.
 worker-sd-scripts-needs-sd15 = sd-scripts needs a real Stable Diffusion 1.5: set BASE_MODEL to a hub id, a diffusers folder or a .safetensors file, or TRAINER to own.
 worker-sd-scripts-bad-trigger = The words for the subject cannot have a slash.
 worker-sd-scripts-cannot-start = The Python for sd-scripts cannot be started ({ $detail }).

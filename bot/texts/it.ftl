@@ -734,6 +734,7 @@ fallback-out-of-memory = La memoria non bastava. L'addestramento continua, un po
 fallback-not-finite = I numeri sono usciti dai limiti. L'addestramento continua con più precisione, un po' più lento.
 worker-unexpected = Qualcosa non ha funzionato durante il lavoro; il registro del worker dice di più. Riprova, per favore.
 worker-no-photos = Non ci sono foto per l'addestramento.
+worker-trigger-not-letters = '{ $name }' non può essere il trigger: { $model } impara solo parole di lettere.
 worker-photo-unreadable = Una delle foto non si riesce a leggere come immagine.
 worker-photo-cropped-away = Una delle foto, una volta ritagliata, resta vuota.
 worker-training-out-of-memory = La scheda grafica ha troppo poca memoria per un addestramento a { $resolution_px } px. Dillo a chi gestisce questo bot, per favore.
@@ -808,6 +809,7 @@ worker-vae-other-model = Il VAE { $name } è per un altro modello ({ $model }); 
 worker-fp16-on-cpu = Una CPU è troppo lenta in fp16; scegli bf16 o la precisione piena.
 worker-gpu-too-old = Nessun torch attuale ha i kernel per la { $gpu } ({ $architecture }); nascondi la scheda con CUDA_VISIBLE_DEVICES=-1 per usare il processore.
 worker-gpu-needs-other-torch = Questo torch ({ $torch }) non ha i kernel per la { $gpu } ({ $architecture }). Installane uno che li ha: { $command }
+worker-gpu-lacks-bf16 = { $model } vuole bf16, che la { $gpu } non ha (prima delle RTX 30); imposta BASE_MODEL su un SDXL o uno Stable Diffusion 1.x.
 worker-sd-scripts-needs-sd15 = sd-scripts ha bisogno di un vero Stable Diffusion 1.5: imposta BASE_MODEL con un id dell'hub, una cartella diffusers o un file .safetensors, oppure TRAINER con own.
 worker-sd-scripts-bad-trigger = Le parole per il soggetto non possono avere una barra.
 worker-sd-scripts-cannot-start = Il Python per sd-scripts non si avvia ({ $detail }).

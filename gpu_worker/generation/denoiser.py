@@ -153,7 +153,7 @@ def denoise_step(base: BaseModel, images: Sequence[DenoisingImage], is_sequentia
     `is_sequential` runs the rows one after the other, which takes a fraction of the memory; full precision
     does so always.
     """
-    with base.use_precision(images[0].is_full_precision):
+    with base.use_precision(images[0].is_full_precision), base.for_pictures():
         _denoise_batch(base, images, is_sequential or images[0].is_full_precision)
 
 

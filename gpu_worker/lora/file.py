@@ -10,8 +10,8 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from safetensors import SafetensorError
@@ -21,8 +21,9 @@ from torch import Tensor
 
 from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.lora import kinds, names
-from gpu_worker.lora.weights import SUFFIXES, ModuleWeights, are_finite, read_weights
+from gpu_worker.lora.weights import SUFFIXES, LoraWeights, ModuleWeights, are_finite, read_weights
 from gpu_worker.models.family import STABLE_DIFFUSION
+from gpu_worker.models.lora_hooks import LoraTarget
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ PRECISIONS = {"float": torch.float32, "fp16": torch.float16, "bf16": torch.bfloa
 #: The hash AUTOMATIC1111 shows is cut to this many hexadecimal digits.
 SHORT_HASH = 12
 _HEADER_LENGTH_BYTES = 8
+_NATIVE_DOWN, _NATIVE_UP = "lora_A.weight", "lora_B.weight"
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,17 @@ class LoraFile:
 
 def write(weights: Mapping[str, ModuleWeights], metadata: Mapping[str, str], precision: str) -> bytes:
     """Return the bytes of a file, with its hashes; BadInput if a weight is not finite in this precision."""
-    dtype = PRECISIONS[precision]
     tensors: dict[str, Tensor] = {}
     for name, values in weights.items():
-        tensors[f"{name}.{names.ALPHA}"] = torch.tensor(float(values.alpha), dtype=dtype)
-        for suffix, tensor in values.tensors().items():
-            tensors[f"{name}.{suffix}"] = tensor.to(dtype).contiguous()
+        tensors[f"{name}.{names.ALPHA}"] = torch.tensor(float(values.alpha))
+        tensors |= {f"{name}.{suffix}": tensor for suffix, tensor in values.tensors().items()}
+    return write_tensors(tensors, metadata, precision)
+
+
+def write_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], precision: str) -> bytes:
+    """Return the bytes of a file of tensors by their keys, as `write` does."""
+    dtype = PRECISIONS[precision]
+    tensors = {key: tensor.to(dtype).contiguous() for key, tensor in tensors.items()}
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise BadInput(JobProblem.TRAINING_NOT_FINITE)
     # The hashes are those of a file with the `ss_` metadata only, as sd-scripts computes them.
@@ -161,3 +168,93 @@ def _widen(matrix: Tensor) -> Tensor:
     if not matrix.is_floating_point():
         raise BadInput(JobProblem.LORA_UNSUPPORTED, kind=str(matrix.dtype).removeprefix("torch."))
     return matrix.float()
+
+
+def to_native_tensors(
+    targets: Mapping[str, LoraTarget], weights: Mapping[str, ModuleWeights]
+) -> dict[str, Tensor]:
+    """Return the tensors of a file by their keys; the alpha is multiplied into `lora_B`."""
+    tensors: dict[str, Tensor] = {}
+    fused: dict[str, dict[int, LoraWeights]] = {}
+    for name, values in weights.items():
+        target = targets[name]
+        names = target.group.file_names
+        if names is None:
+            raise AssertionError(f"{name} has no native name")
+        part = names.find_fused(target.path) if names.is_fused_in_files else None
+        if not isinstance(values, LoraWeights):  # a LoHa or LoKr of a fused matrix is no sum of its parts
+            path = f"{names.prefix}{target.path}"
+            tensors[f"{path}.alpha"] = torch.tensor(float(values.alpha))
+            tensors |= {f"{path}.{suffix}": tensor for suffix, tensor in values.tensors().items()}
+        elif part is not None:
+            fused.setdefault(f"{names.prefix}{part[0]}", {})[part[1]] = values
+        else:
+            path = f"{names.prefix}{names.to_file_path(target.path)}"
+            tensors |= {f"{path}.{_NATIVE_DOWN}": values.down, f"{path}.{_NATIVE_UP}": _scale_up(values)}
+    for path, parts in fused.items():
+        tensors |= {f"{path}.{suffix}": tensor for suffix, tensor in _fuse(parts, path, targets).items()}
+    return tensors
+
+
+def _scale_up(values: LoraWeights) -> Tensor:
+    return values.up * (values.alpha / values.rank)
+
+
+def _fuse(
+    parts: Mapping[int, LoraWeights], path: str, targets: Mapping[str, LoraTarget]
+) -> dict[str, Tensor]:
+    """Return the matrices of all parts in one: `lora_B` has them along its diagonal."""
+    rows = _count_rows(path, targets)
+    present = sorted(parts)
+    up = torch.zeros(sum(rows), sum(parts[index].rank for index in present))
+    column = 0
+    for index in present:
+        row, rank = sum(rows[:index]), parts[index].rank
+        up[row : row + rows[index], column : column + rank] = _scale_up(parts[index])
+        column += rank
+    return {_NATIVE_DOWN: torch.cat([parts[index].down for index in present]), _NATIVE_UP: up}
+
+
+def _count_rows(path: str, targets: Mapping[str, LoraTarget]) -> list[int]:
+    """Return how many rows each part of a fused matrix has."""
+    rows = {}
+    for target in targets.values():
+        names = target.group.file_names
+        part = names.find_fused(target.path) if names is not None else None
+        if names is not None and part is not None and f"{names.prefix}{part[0]}" == path:
+            rows[part[1]] = target.weight_shape[0]
+    return [rows[index] for index in sorted(rows)]
+
+
+def split_fused(
+    weights: Mapping[str, ModuleWeights], fused_names: Mapping[str, Sequence[str]]
+) -> dict[str, ModuleWeights]:
+    """Return weights with those of a fused matrix as its parts'; others are as they were."""
+    separate: dict[str, ModuleWeights] = {}
+    for name, values in weights.items():
+        parts = fused_names.get(name)
+        if parts is None or not isinstance(values, LoraWeights):
+            separate[name] = values
+        else:
+            separate |= zip(parts, _split_module(values, len(parts)), strict=True)
+    return separate
+
+
+def _split_module(values: LoraWeights, count: int) -> list[LoraWeights]:
+    """Return the parts of a fused module, all of one size: of a lower rank if they are along a diagonal."""
+    ups = values.up.chunk(count)
+    if values.rank % count == 0:
+        blocks = [up.chunk(count, dim=1) for up in ups]
+        is_diagonal = not any(
+            bool(block.count_nonzero())
+            for row, row_blocks in enumerate(blocks)
+            for column, block in enumerate(row_blocks)
+            if row != column
+        )
+        if is_diagonal:
+            downs = values.down.chunk(count)
+            return [
+                LoraWeights(down, row_blocks[row], values.alpha / count)
+                for row, (down, row_blocks) in enumerate(zip(downs, blocks, strict=True))
+            ]
+    return [replace(values, up=up) for up in ups]

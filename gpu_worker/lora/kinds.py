@@ -7,11 +7,22 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NoReturn
 
 from gpu_worker.errors import BadInput, JobProblem
-from gpu_worker.models.family import SDXL_ARCHITECTURE, STABLE_DIFFUSION
+from gpu_worker.models.family import (
+    KLEIN_ARCHITECTURE,
+    SDXL_ARCHITECTURE,
+    STABLE_DIFFUSION,
+    Z_IMAGE_ARCHITECTURE,
+)
 
 #: Other base models by the keys of their LoRAs; the first that is found counts.
 _MODELS = (
-    ("FLUX", r"(double|single)_blocks|single_transformer_blocks"),
+    (
+        "FLUX",  # with more blocks than klein 4B, or with other ones
+        r"double_blocks[._]([5-9]|1\d)[._]|single_(transformer_)?blocks[._][2-9]\d[._]"
+        r"|single_transformer_blocks[._]\d+[._](attn[._]to_[qkv][._]|proj_|norm)",
+    ),
+    (KLEIN_ARCHITECTURE, r"(double|single)_blocks|single_transformer_blocks"),
+    (Z_IMAGE_ARCHITECTURE, r"(^|[._])layers[._]\d+[._](attention|feed_forward)[._]|(noise|context)_refiner"),
     ("Stable Diffusion 3", r"joint_blocks|attn[._]add_[kqv]_proj"),
     (
         "SDXL",
@@ -24,6 +35,8 @@ _MODELS = (
 _OWN_NAMES = {
     STABLE_DIFFUSION: r"stable-diffusion-v1|sd_v1",
     SDXL_ARCHITECTURE: r"stable-diffusion-xl|sdxl",
+    KLEIN_ARCHITECTURE: r"(?i)flux[._-]?2",
+    Z_IMAGE_ARCHITECTURE: r"(?i)z[_-]?image",
 }
 #: And by the width of the text that their UNet attends to.
 _MODELS_BY_TEXT_WIDTH = {1024: "Stable Diffusion 2", 2048: "SDXL"}

@@ -25,7 +25,7 @@ from gpu_worker.lora.parameters import LayerParameters, cast_for_step
 from gpu_worker.lora.weights import ModuleWeights
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.inputs.regions import RegionState
-from gpu_worker.models.lora_hooks import LoraDelta
+from gpu_worker.models.lora_hooks import LoraDelta, list_fused_names
 
 
 class Adapter:
@@ -146,7 +146,19 @@ AnyAdapter: TypeAlias = Adapter | StackedAdapter
 def read_lora(base: BaseModel, data: bytes) -> LoraFile:
     """Read the bytes of a LoRA file, with the base model's names of modules; BadInput if it is not for it."""
     file = lora_file.read(data, base.family.architecture)
-    return replace(file, weights=base.resolve_names(file.weights))
+    weights = lora_file.split_fused(file.weights, list_fused_names(tuple(base.targets_by_name.values())))
+    return replace(file, weights=base.resolve_names(weights))
+
+
+def write_lora(
+    base: BaseModel, weights: Mapping[str, ModuleWeights], metadata: Mapping[str, str], precision: str
+) -> bytes:
+    """Return the bytes of a LoRA file, with the names of the base model's world; BadInput as `write`."""
+    if not any(group.file_names for group in base.family.lora_groups):
+        return lora_file.write(weights, metadata, precision)
+    return lora_file.write_tensors(
+        lora_file.to_native_tensors(base.targets_by_name, weights), metadata, precision
+    )
 
 
 class BatchedAdapters:

@@ -21,6 +21,10 @@ _SUFFIXES = (
 )
 _KOHYA_SUFFIX = re.compile(r"\.((?:lora_down|lora_up|lora_mid)\.weight|[a-z0-9_]+)$")
 _UNET_ROOTS = ("down_blocks.", "mid_block.", "up_blocks.", "conv_in", "conv_out", "time_embedding.")
+_TRANSFORMER_ROOTS = (
+    *("double_blocks.", "single_blocks.", "transformer_blocks.", "single_transformer_blocks."),
+    *("layers.", "noise_refiner.", "context_refiner."),
+)
 _TEXT_ENCODER_ROOTS = ("text_model.", "encoder.layers.", "embeddings.")
 #: What the first text encoder layers in diffusers called CLIP's projections.
 _CLIP_PROJECTIONS = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "out_proj"}
@@ -35,6 +39,7 @@ def parse_key(key: str) -> tuple[str, str] | None:
     )
     kohya = _KOHYA_SUFFIX.search(key)
     path, suffix = next(renamed, (key[: kohya.start()], kohya[1]) if kohya else ("", ""))
+    path = path.replace("lora_transformer_", "lora_unet_", 1)  # OneTrainer's
     module = path if path.startswith("lora_") and "." not in path else _to_kohya_module(path)
     return None if module is None else (module, suffix)
 
@@ -49,6 +54,9 @@ def _to_kohya_module(path: str) -> str | None:
         if parent.endswith("self_attn") and name in _CLIP_PROJECTIONS:
             path = f"{parent}.{_CLIP_PROJECTIONS[name]}"
         return prefix + path.replace(".", "_")
+    inner_path = path.removeprefix("transformer.").removeprefix("diffusion_model.")
+    if inner_path.startswith(_TRANSFORMER_ROOTS):
+        return "lora_unet_" + inner_path.replace(".", "_")
     path = _to_diffusers_path(path.removeprefix("unet.").removeprefix("diffusion_model."))
     if not path.startswith(_UNET_ROOTS):
         return None

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from gpu_worker.device.attention import AttentionProcessor, max_kernel_flops
+from gpu_worker.device.attention import max_kernel_flops
 from gpu_worker.device.memory_modes import MemoryMode, NotFinite
 from gpu_worker.device.memory_profile import WeightStorage
 from gpu_worker.device.placement import DeviceConfig
@@ -57,9 +57,8 @@ class BaseModel(ABC):
         is the model's own.
         """
         self.name, self.family, self.components = name, family, components
-        self.other_vae = other_vae
-        self.noise_process, self.device_config = noise_process, device_config
-        self.memory_mode = MemoryMode(device_config.dtype)
+        self.other_vae, self.noise_process = other_vae, noise_process
+        self.device_config, self.memory_mode = device_config, MemoryMode(device_config.dtype)
         self._streamed: tuple[WeightStorage, int] | None = None  #: how blocks are streamed now
         self.memory_plan: MemoryPlan | None = None  #: None: nothing had to be planned
         self.mode_retry = ModeRetry()
@@ -73,17 +72,12 @@ class BaseModel(ABC):
             targets = find_targets(group, components[group.name])
             self.lora_hooks.install(components[group.name], targets)
             self.targets_by_name |= {target.kohya_name: target for target in targets}
-            self._names_by_other |= {
-                other: target.kohya_name
-                for target in targets
-                for other in list_other_names(group, target.path)
-            }
+            for target in targets:
+                names = list_other_names(group, target.path)
+                self._names_by_other |= dict.fromkeys(names, target.kohya_name)
         self.max_kernel_flops = max_kernel_flops(device_config.tflops)
-        self.denoiser.set_attn_processor(AttentionProcessor(self.max_kernel_flops))
         self.set_memory_mode(device_config.memory_mode)
         self.keep_text_encoders(False)
-
-    # --- what a family answers ---------------------------------------------------------------------------
 
     @property
     @abstractmethod
@@ -122,6 +116,11 @@ class BaseModel(ABC):
         A negative prompt gets a row before the others.
         """
 
+    @contextlib.contextmanager
+    def for_pictures(self) -> Iterator[None]:
+        """Predict with what draws pictures inside: some families have a distilled twin for it."""
+        yield
+
     def add_sizes(self, conditioning: Conditioning, sizes: Sequence[ImageSize]) -> Conditioning:
         """Return the conditioning with what the family is told of each row's size; by default nothing."""
         del sizes
@@ -144,8 +143,6 @@ class BaseModel(ABC):
     def identity(self) -> str:
         """What trainings and latents belong to: the name, and the VAE where it is another."""
         return self.name if self.other_vae is None else f"{self.name} VAE {self.other_vae.sha256[:16]}"
-
-    # --- device, precision, memory -----------------------------------------------------------------------
 
     @property
     def device(self) -> torch.device:
@@ -212,7 +209,7 @@ class BaseModel(ABC):
     def _place_text_encoders(self, is_on_card: bool) -> None:
         if not self.family.parks_text_encoders or self.device.type != "cuda":
             return
-        names = [group.name for group in self.family.lora_groups if group.is_text_encoder]
+        names = [name for name in self.components if name.startswith("text_encoder")]
         try:
             for name in names:
                 self.components[name].to(self.device if is_on_card else "cpu")
@@ -235,8 +232,6 @@ class BaseModel(ABC):
             stream_blocks(self.denoiser, self.family.memory.block_class, wanted[1], self.device)
             self._streamed = wanted
 
-    # --- LoRA --------------------------------------------------------------------------------------------
-
     def list_targets(self, *groups: str, reach: Reach = Reach.BLOCK) -> tuple[LoraTarget, ...]:
         """Return the modules of these components that LoRAs of a reach adapt."""
         return tuple(
@@ -249,8 +244,6 @@ class BaseModel(ABC):
         """Return modules by our names; a file of another program may call them as diffusers does."""
         return {self._names_by_other.get(name, name): value for name, value in modules.items()}
 
-    # --- pictures and latents ----------------------------------------------------------------------------
-
     @property
     def vae_scale_factor(self) -> int:
         """Width of one latent in pixels."""
@@ -262,6 +255,15 @@ class BaseModel(ABC):
         channels = int(self.components["vae"].config.latent_channels)
         return channels, height_px // self.vae_scale_factor, width_px // self.vae_scale_factor
 
+    def to_model_latents(self, mean: Tensor, std: Tensor) -> LatentDistribution:
+        """Return the distribution of what the VAE made, (channels, h, w), as the model takes it."""
+        scaling_factor = float(self.components["vae"].config.scaling_factor)
+        return LatentDistribution(mean * scaling_factor, std * scaling_factor)
+
+    def to_vae_latents(self, latents: Tensor) -> Tensor:
+        """Return latents, (rows, channels, h, w), as the VAE takes them."""
+        return latents / float(self.components["vae"].config.scaling_factor)
+
     @torch.no_grad()
     def encode_image(self, pixels: Tensor) -> LatentDistribution:
         """Return the scaled latent distribution of pixels, (3, height, width), -1 .. 1.
@@ -271,8 +273,7 @@ class BaseModel(ABC):
         vae = self.components["vae"]
         with model_latents.on_device(vae, self.device, self.memory_mode.vae_offload):
             moments = model_latents.run_finite(vae, lambda: model_latents.encode(vae, pixels[None]))
-        mean, std = (moments.cpu() * float(vae.config.scaling_factor)).unbind()
-        return LatentDistribution(mean, std)
+        return self.to_model_latents(*moments.cpu().unbind())
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
@@ -282,12 +283,11 @@ class BaseModel(ABC):
         """
         if not bool(latents.isfinite().all()):
             raise NotFinite("the latents of a picture are not finite")
-        vae = self.components["vae"]
-        unscaled_latents = latents / float(vae.config.scaling_factor)
-        native_side = self.native_px // self.vae_scale_factor
+        vae, vae_latents = self.components["vae"], self.to_vae_latents(latents)
+        native_side = self.native_px * vae_latents.shape[-1] // (latents.shape[-1] * self.vae_scale_factor)
         with model_latents.on_device(vae, self.device, self.memory_mode.vae_offload):
             pixels = model_latents.run_finite(
-                vae, lambda: model_latents.decode(vae, unscaled_latents, native_side)
+                vae, lambda: model_latents.decode(vae, vae_latents, native_side)
             )
         return pixels.clamp(-1, 1).cpu()
 

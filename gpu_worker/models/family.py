@@ -12,6 +12,9 @@ from gpu_worker.device.memory_profile import SD15_MEMORY, MemoryProfile
 
 _RATIO = re.compile(r"(\d{1,4}(?:\.\d{1,3})?):(\d{1,4}(?:\.\d{1,3})?)")
 STABLE_DIFFUSION, SDXL_ARCHITECTURE = "Stable Diffusion 1.x", "SDXL"
+KLEIN_ARCHITECTURE, Z_IMAGE_ARCHITECTURE = "FLUX.2 klein 4B", "Z-Image"
+#: Components of a flow's model that predict: LoRAs learn in the first, and the second may draw.
+TRANSFORMERS = ("transformer", "distilled_transformer")
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,31 @@ def _replace(path: str, start: str, replacement: str) -> str:
 
 
 @dataclass(frozen=True)
+class FileNames:
+    """How LoRA files name modules by their path in the model's own code, with the alpha folded in.
+
+    `fused` are modules that are one matrix there: the end of its path, and the ends of ours.
+    """
+
+    table: NameTable
+    fused: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    is_fused_in_files: bool = True  #: whether files are written so; they are read either way
+    prefix: str = "diffusion_model."
+
+    def to_file_path(self, path: str) -> str:
+        """Return what files call a module of ours that is not fused."""
+        return self.table.to_theirs(path) or path
+
+    def find_fused(self, path: str) -> tuple[str, int] | None:
+        """Return what files call the matrix that a module is a part of, and which part; None: it is whole."""
+        for fused_end, ends in self.fused:
+            for index, end in enumerate(ends):
+                if path.endswith(f".{end}"):
+                    return f"{self.to_file_path(path.removesuffix(f'.{end}'))}.{fused_end}", index
+        return None
+
+
+@dataclass(frozen=True)
 class LoraGroup:
     """A component that a LoRA adapts, with a learning rate of its own."""
 
@@ -70,6 +98,8 @@ class LoraGroup:
     names: NameTable | None = None  #: what files call its modules; None: as diffusers does
     other_prefixes: tuple[str, ...] = ()  #: what names of its modules begin with in files of others
     text_paths: tuple[str, ...] = ()  #: how paths of its modules end that read text and no picture
+    blocks_path: str = ""  #: what paths of those blocks begin with, where not all of a class are adapted
+    file_names: FileNames | None = None  #: None: files are written with kohya's names
 
     @property
     def is_text_encoder(self) -> bool:
@@ -122,6 +152,8 @@ class ModelFamily:
     sampling: SamplingConfig = SamplingConfig()
     #: Whether a ratio of sides keeps the native area, as of models trained on many; else the short side.
     ratio_keeps_area: bool = False
+    needs_bf16: bool = False  #: it overflows in fp16
+    takes_letters_only: bool = False  #: its tokenizer tears triggers with digits apart
     size_step_px: int = 8  #: sides of pictures are multiples of it
     #: What a LoRA file says of its base model.
     metadata: Mapping[str, str] = field(default_factory=dict)

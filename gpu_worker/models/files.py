@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +10,16 @@ from safetensors import SafetensorError, safe_open
 
 from gpu_worker.errors import BaseModelError, JobProblem
 from gpu_worker.models.family import ModelFamily
+from gpu_worker.models.flow.klein.family import TINY_KLEIN
+from gpu_worker.models.flow.pairs import DISTILLED_SAMPLING, ModelPair, create_twin_hub, find_pair
+from gpu_worker.models.flow.recognition import (
+    CONFIG_FILES,
+    is_transformer_folder,
+    read_folder_configs,
+    recognise_config,
+    recognise_folder,
+)
+from gpu_worker.models.flow.z_image.family import TINY_Z_IMAGE
 from gpu_worker.models.sd15 import recognition as sd15_recognition
 from gpu_worker.models.sd15.family import DRAWN, SD15, TINY
 from gpu_worker.models.sdxl import recognition as sdxl_recognition
@@ -18,7 +29,7 @@ from gpu_worker.models.sources.hub import MODEL_FOLDERS, Hub, is_complete
 from gpu_worker.models.sources.names import find_local, is_hub_id, read_shapes, resolve_name
 from gpu_worker.models.sources.vae import create_hub, find_local_vae
 
-_SHIPPED = {family.name: family for family in (TINY, DRAWN, TINY_XL)}
+_SHIPPED = {family.name: family for family in (TINY, DRAWN, TINY_XL, TINY_KLEIN, TINY_Z_IMAGE)}
 
 #: What is known without a file or a hub.
 FAMILIES = {**_SHIPPED, **{family.name: family for family in (SD15, SDXL)}}
@@ -39,11 +50,25 @@ def recognise_family(name: str, hub: Hub | None = None) -> ModelFamily:
     name = resolve_name(name)
     if name in _SHIPPED or not name:
         return _SHIPPED.get(name, SD15)
+    if (pair := find_pair(name)) is not None:
+        family = pair.family or recognise_family(pair.base, hub)
+        return replace(family, sampling=DISTILLED_SAMPLING[family.architecture])
     hub = hub or Hub(timeout_s=5.0)
     if (path := find_local(name) or hub.find_cached(name)) is not None:
-        return SDXL if sdxl_recognition.is_sdxl(path) else SD15
+        return recognise_path(path)
     _, files = hub.list_files(name, prefer_half=True)
-    return SDXL if any(file.name.startswith("text_encoder_2/") for file in files) else SD15
+    folders = {file.name.partition("/")[0] for file in files}
+    if "transformer" in folders:
+        configs = {about: hub.read_config(name, file) for about, file in CONFIG_FILES.items()}
+        return recognise_config(configs, name)
+    return SDXL if "text_encoder_2" in folders else SD15
+
+
+def recognise_path(path: Path) -> ModelFamily:
+    """Return the family of a folder or a file; raises BaseModelError."""
+    if is_transformer_folder(path):
+        return recognise_folder(path)
+    return SDXL if sdxl_recognition.is_sdxl(path) else SD15
 
 
 def find_family(name: str) -> ModelFamily | None:
@@ -71,7 +96,7 @@ def inspect_model(name: str, hub: Hub | None = None, needs_vae: bool = True) -> 
     try:
         return _inspect_name(resolve_name(name), hub, needs_vae)
     except BaseModelError as error:
-        return "bad", str(error), "Set BASE_MODEL to a Stable Diffusion 1.x or an SDXL."
+        return "bad", str(error), "Set BASE_MODEL to a Stable Diffusion 1.x, an SDXL, klein-4b or z-image."
 
 
 def inspect_vae(name: str, base_model: str, hub: Hub | None = None) -> Inspection:
@@ -90,6 +115,8 @@ def _inspect_name(name: str, hub: Hub | None, needs_vae: bool) -> Inspection:
     path = Path(name)
     if name in _SHIPPED:
         return "ok", f"{name}, comes with LoraCode", ""
+    if (pair := find_pair(name)) is not None:
+        return _inspect_pair(pair, hub)
     if path.suffix.lower() == ".safetensors":
         return _inspect_file(path, needs_vae)
     if path.is_dir():
@@ -101,6 +128,16 @@ def _inspect_name(name: str, hub: Hub | None, needs_vae: bool) -> Inspection:
             "Set BASE_MODEL to one that does, or to a hub id.",
         )
     return _inspect_hub(name, hub or Hub(timeout_s=5.0))
+
+
+def _inspect_pair(pair: ModelPair, hub: Hub | None) -> Inspection:
+    """Return what is found of both models; the first that is not well counts."""
+    found = [
+        _inspect_name(pair.base, hub, needs_vae=True),
+        _inspect_name(pair.twin, hub or create_twin_hub(timeout_s=5.0), needs_vae=True),
+    ]
+    bad = next((each for each in found if each[0] != "ok"), None)
+    return bad or ("ok", "; ".join(text for _, text, _ in found), "")
 
 
 def _inspect_file(path: Path, needs_vae: bool) -> Inspection:
@@ -116,6 +153,10 @@ def _inspect_file(path: Path, needs_vae: bool) -> Inspection:
 
 
 def _inspect_folder(path: Path, needs_vae: bool) -> Inspection:
+    if is_transformer_folder(path):
+        recognise_folder(path)
+        read_folder_configs(path)
+        return "ok", f"the folder {path.name}", ""
     if not is_complete(path, needs_vae):
         advice = f"A diffusers folder has {', '.join(MODEL_FOLDERS)} with safetensors in them."
         return "bad", f"{path.name} is no whole diffusers model", advice

@@ -71,11 +71,17 @@ class LoraHooks:
             hook: Any = lora_hook
             model.get_submodule(target.path).register_forward_hook(hook)
 
+    def share(self, model: nn.Module, targets: tuple[LoraTarget, ...]) -> None:
+        """Register the hooks at the same modules of a second component too."""
+        for target in targets:
+            hook: Any = self.by_name[target.kohya_name]
+            model.get_submodule(target.path).register_forward_hook(hook)
+
 
 def find_targets(group: LoraGroup, component: nn.Module) -> tuple[LoraTarget, ...]:
     """Return all modules of a component that a LoRA may adapt, those of its own blocks first."""
     paths = [
-        *((path, Reach.BLOCK) for path in _list_paths(component, group.block_classes)),
+        *((path, Reach.BLOCK) for path in _list_paths(component, group.block_classes, group.blocks_path)),
         *((path, Reach.CONV_BLOCK) for path in _list_paths(component, group.conv_block_classes)),
         *((path, Reach.END) for path in group.end_paths),
     ]
@@ -99,7 +105,20 @@ def to_kohya_name(group: LoraGroup, path: str) -> str:
 
 def list_other_names(group: LoraGroup, path: str) -> tuple[str, ...]:
     """Return what a module is called in files that take diffusers' names, kohya's way to write them."""
-    return tuple(_flatten(prefix, path) for prefix in (group.key_prefix, *group.other_prefixes))
+    names = tuple(_flatten(prefix, path) for prefix in (group.key_prefix, *group.other_prefixes))
+    if group.file_names is None:
+        return names
+    return (*names, _flatten(group.key_prefix, group.file_names.to_file_path(path)))
+
+
+def list_fused_names(targets: tuple[LoraTarget, ...]) -> dict[str, tuple[str, ...]]:
+    """Return matrices that files have for several modules, kohya's way to write them, and those modules."""
+    fused: dict[str, dict[int, str]] = {}
+    for target in targets:
+        names = target.group.file_names
+        if names is not None and (found := names.find_fused(target.path)) is not None:
+            fused.setdefault(_flatten(target.group.key_prefix, found[0]), {})[found[1]] = target.kohya_name
+    return {name: tuple(parts[index] for index in sorted(parts)) for name, parts in fused.items()}
 
 
 def _flatten(prefix: str, path: str) -> str:
@@ -107,10 +126,10 @@ def _flatten(prefix: str, path: str) -> str:
     return prefix + path.removeprefix("text_model.").replace(".", "_")
 
 
-def _list_paths(model: nn.Module, block_classes: tuple[str, ...]) -> Iterator[str]:
+def _list_paths(model: nn.Module, block_classes: tuple[str, ...], blocks_path: str = "") -> Iterator[str]:
     """Yield the path of every linear layer and convolution inside of these blocks, in the model's order."""
     for block_path, block in model.named_modules():
-        if type(block).__name__ in block_classes:
+        if type(block).__name__ in block_classes and block_path.startswith(blocks_path):
             for path, module in block.named_modules():
                 if isinstance(module, nn.Linear | nn.Conv2d):
                     yield f"{block_path}.{path}"

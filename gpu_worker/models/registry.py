@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,8 +17,16 @@ from gpu_worker.errors import BaseModelError, JobProblem
 from gpu_worker.memory import selection
 from gpu_worker.memory.plan import AUTO, MemoryPlan, PlanRefused
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.family import ModelFamily
-from gpu_worker.models.files import recognise_family
+from gpu_worker.models.family import KLEIN_ARCHITECTURE, Z_IMAGE_ARCHITECTURE, ModelFamily
+from gpu_worker.models.files import recognise_family, recognise_path
+from gpu_worker.models.flow import loading as flow_loading
+from gpu_worker.models.flow.klein import tiny as tiny_klein
+from gpu_worker.models.flow.klein.family import TINY_KLEIN
+from gpu_worker.models.flow.klein.model import KleinModel
+from gpu_worker.models.flow.pairs import DISTILLED_SAMPLING, PAIRS, ModelPair, create_twin_hub, find_pair
+from gpu_worker.models.flow.z_image import tiny as tiny_z_image
+from gpu_worker.models.flow.z_image.family import TINY_Z_IMAGE
+from gpu_worker.models.flow.z_image.model import ZImageModel
 from gpu_worker.models.sd15 import config as sd15_config
 from gpu_worker.models.sd15 import drawn, tiny
 from gpu_worker.models.sd15 import loading as sd15_loading
@@ -28,17 +37,21 @@ from gpu_worker.models.sdxl import loading as sdxl_loading
 from gpu_worker.models.sdxl import tiny as tiny_xl
 from gpu_worker.models.sdxl.family import SDXL, TINY_XL
 from gpu_worker.models.sdxl.model import SdxlModel
-from gpu_worker.models.sdxl.recognition import is_sdxl
 from gpu_worker.models.sources import components, hub
 from gpu_worker.models.sources.hub import ProgressCallback
 from gpu_worker.models.sources.names import find_local, resolve_name
-from gpu_worker.models.sources.vae import VaeSource, find_vae
+from gpu_worker.models.sources.vae import SCALING_FACTORS, VaeSource, find_vae
 from gpu_worker.models.text.clip.tokenizer import load_clip_tokenizer
+from gpu_worker.models.text.qwen3.config import SMALL
 
 log = logging.getLogger(__name__)
 
-_EMBEDDED = {family.name: family for family in (TINY, TINY_XL)}
+_EMBEDDED = {family.name: family for family in (TINY, TINY_XL, TINY_KLEIN, TINY_Z_IMAGE)}
 _SHIPPED = {**_EMBEDDED, DRAWN.name: DRAWN}
+_FLOW_MODELS: dict[str, type[KleinModel | ZImageModel]] = {
+    KLEIN_ARCHITECTURE: KleinModel,
+    Z_IMAGE_ARCHITECTURE: ZImageModel,
+}
 
 
 def load_base_model(
@@ -71,22 +84,25 @@ def _load(
 ) -> BaseModel:
     _silence_libraries()
     name = resolve_name(name) or (hub.SD15 if torch.cuda.is_available() else drawn.NAME)
-    if vae_name and name == drawn.NAME:
-        raise BaseModelError(JobProblem.BASE_MODEL_KEEPS_VAE, name=name)
-    if name not in _SHIPPED:
+    pair = find_pair(name)
+    if name not in _SHIPPED and pair is None:
         find_local(name)  # first, as to measure precisions takes seconds
     family = _SHIPPED.get(name) or recognise_family(name)
+    if vae_name and (name == drawn.NAME or family.architecture not in SCALING_FACTORS):
+        raise BaseModelError(JobProblem.BASE_MODEL_KEEPS_VAE, name=name)
     device_config = _select_device(name, dtype, family)
     device_config, plan = _plan_memory(name, device_config, family, memory)
-    path = None if name in _EMBEDDED else _locate(name, device_config, on_progress)
-    is_xl = name == TINY_XL.name if path is None else is_sdxl(path)
-    other_vae = (
-        find_vae(vae_name, on_progress=on_progress, model=(SDXL if is_xl else SD15).architecture)
-        if vae_name
-        else None
-    )
-    load = _load_sdxl if is_xl else _load_sd15
-    base = load(name, path, device_config, other_vae)
+    if family.architecture in DISTILLED_SAMPLING:
+        base = _load_flow(name, pair, family, device_config, on_progress)
+    else:
+        path = None if name in _EMBEDDED else _locate(name, device_config, on_progress)
+        if name not in _SHIPPED and path is not None:
+            family = recognise_path(path)
+        other_vae = (
+            find_vae(vae_name, on_progress=on_progress, model=family.architecture) if vae_name else None
+        )
+        load = _load_sdxl if family.architecture == SDXL.architecture else _load_sd15
+        base = load(name, path, device_config, other_vae)
     base.memory_plan = plan
     log.info("base model %s on %s: %s", base.name, device_config.device, device_config.reason)
     return base
@@ -100,6 +116,27 @@ def _locate(name: str, device_config: DeviceConfig, on_progress: ProgressCallbac
         return local_path
     # Half-precision files are half the download; not every model has them.
     return hub.Hub().get_folder(name, device_config.dtype is not torch.float32, on_progress)
+
+
+def _load_flow(
+    name: str,
+    pair: ModelPair | None,
+    family: ModelFamily,
+    device_config: DeviceConfig,
+    on_progress: ProgressCallback,
+) -> BaseModel:
+    model_class = _FLOW_MODELS[family.architecture]
+    if name in _EMBEDDED:
+        tiny_module = tiny_klein if family is TINY_KLEIN else tiny_z_image
+        parts = tiny_module.build_components().to(device_config)
+        return model_class(name, family, parts, device_config, SMALL.max_tokens)
+    path = _locate(pair.base if pair else name, device_config, on_progress)
+    twin_path = None
+    if pair is not None:
+        twin_path = find_local(pair.twin) or create_twin_hub().get_folder(pair.twin, True, on_progress)
+    parts = flow_loading.read_model(path, twin_path, family, device_config)
+    public_names = [_get_public_name(each) for each in ((pair.base, pair.twin) if pair else (name,))]
+    return model_class(name if name in PAIRS else " + ".join(public_names), family, parts, device_config)
 
 
 def _load_sd15(
@@ -151,6 +188,8 @@ def _build_memory_error(name: str) -> BaseModelError:
 
 
 def _select_device(name: str, dtype: torch.dtype | None, family: ModelFamily) -> DeviceConfig:
+    if family.needs_bf16 and torch.cuda.is_available():
+        return _require_bf16(family, dtype)
     device_config = placement.select_device(name in _SHIPPED, dtype, family.memory)
     if device_config.dtype is torch.float16 and device_config.device.type == "cpu":
         raise BaseModelError(JobProblem.FP16_ON_CPU)
@@ -172,6 +211,22 @@ def _plan_memory(
         ) from error
     log.info("%s: %s", _get_public_name(name), plan or device_config.memory_mode)
     return device_config, plan
+
+
+def _require_bf16(family: ModelFamily, dtype: torch.dtype | None) -> DeviceConfig:
+    """Return a card that computes in bf16; raises BaseModelError before anything is downloaded."""
+    check_bf16(family, torch.cuda.get_device_name(), torch.cuda.get_device_capability())
+    device_config = placement.select_device(False, dtype or torch.bfloat16, family.memory)
+    if dtype is torch.float16:
+        raise BaseModelError(f"{family.title} overflows in fp16; choose bf16 or full precision.")
+    memory_mode = replace(device_config.memory_mode, gradient_checkpointing=True)
+    return replace(device_config, memory_mode=memory_mode, reason=f"{family.title} is made for bf16")
+
+
+def check_bf16(family: ModelFamily, gpu: str, capability: tuple[int, int]) -> None:
+    """Raise BaseModelError if a card is older than Ampere, which has no bf16."""
+    if family.needs_bf16 and capability < (8, 0):
+        raise BaseModelError(JobProblem.GPU_LACKS_BF16, model=family.title, gpu=gpu)
 
 
 def _get_public_name(name: str) -> str:

@@ -16,7 +16,7 @@ VERSION = 11
 #: Width and height of a named shape, as factors of the base model's native side.
 SHAPES = {"square": (1.0, 1.0), "portrait": (1.0, 1.5), "landscape": (1.5, 1.0)}
 #: Base models that come with LoraCode, for demo and tests.
-SHIPPED_MODELS = ("tiny", "drawn", "tiny-xl")
+SHIPPED_MODELS = ("tiny", "drawn", "tiny-xl", "tiny-klein", "tiny-zimage")
 #: Samplers, as people write them; the first is the default.
 SAMPLERS = ("dpm++ 2m karras", "euler a", "unipc", "lcm")
 

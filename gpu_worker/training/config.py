@@ -168,4 +168,4 @@ def check_config(config: TrainingConfig) -> None:
 
 def default_training_config(family: ModelFamily, native_px: int) -> TrainingConfig:
     """Return the defaults of a model family at the native size of one of its models."""
-    return replace(TrainingConfig(), **family.training_defaults, resolution_px=native_px)
+    return replace(TrainingConfig(), **{"resolution_px": native_px, **family.training_defaults})

@@ -72,7 +72,7 @@ def _describe_model_spec(
 
 def _describe_network(base: BaseModel, config: TrainingConfig) -> dict[str, object]:
     return {
-        "ss_network_module": "networks.lora",
+        "ss_network_module": base.family.metadata.get("ss_network_module", "networks.lora"),
         "ss_network_dim": config.rank,
         "ss_network_alpha": config.alpha,
         "ss_max_token_length": config.max_token_length if config.max_token_length > 75 else None,

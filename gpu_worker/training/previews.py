@@ -13,8 +13,7 @@ from gpu_worker.generation import denoiser, generate
 from gpu_worker.generation.identity import IdentityEmbeddings, IdentityEncoder
 from gpu_worker.generation.prompts import encode_recipe_prompts
 from gpu_worker.generation.recipes import resolve_recipes
-from gpu_worker.lora import file as lora_file
-from gpu_worker.lora.layers import Adapter
+from gpu_worker.lora.layers import Adapter, write_lora
 from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import CandidateEvent, GenerateRequest, ProgressEvent, SampleEvent, WorkerEvent
 from gpu_worker.training.config import TrainingConfig
@@ -122,7 +121,7 @@ class PreviewMaker:
             job_id=self._job_id,
             attempt=self._attempt,
             step=self._config.previous_steps + step,
-            lora=lora_file.write(adapter.copy_weights(), metadata, self._config.save_precision),
+            lora=write_lora(self._base, adapter.copy_weights(), metadata, self._config.save_precision),
             pictures=tuple(pictures),
             picture_embeddings=self._identity_encoder.embed(pictures),
             photo_embeddings=self._embed_photos(),

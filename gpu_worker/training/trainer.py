@@ -18,8 +18,7 @@ import torch
 from gpu_worker.device import memory_modes
 from gpu_worker.device.memory_modes import ComputeError
 from gpu_worker.errors import BadInput, JobProblem
-from gpu_worker.lora import file as lora_file
-from gpu_worker.lora.layers import read_lora
+from gpu_worker.lora.layers import read_lora, write_lora
 from gpu_worker.memory import mode_retry
 from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import (
@@ -79,6 +78,8 @@ def train(
     base: BaseModel, request: TrainRequest, config: TrainingConfig, latent_cache: LatentCache | None = None
 ) -> Generator[WorkerEvent, None, None]:
     """Train the LoRA of a request. Steps and seed of the request override those of `config`."""
+    if base.family.takes_letters_only and not request.token.isalpha():
+        raise BadInput(JobProblem.TRIGGER_NOT_LETTERS, name=request.token[:40], model=base.family.title)
     steps = config.steps if request.steps is None else request.steps
     if request.initial_lora is not None:
         # It has learnt enough to be a candidate at once, and samples of the bare base model say nothing new.
@@ -160,9 +161,8 @@ def _run_attempt(
     base.keep_text_encoders(config.train_text_encoder)
     try:
         yield from _run_steps(train_step, state, base, task, run_state)
-        lora = lora_file.write(
-            state.adapter.copy_weights(), run_state.build_metadata(task, state.step), config.save_precision
-        )
+        metadata = run_state.build_metadata(task, state.step)
+        lora = write_lora(base, state.adapter.copy_weights(), metadata, config.save_precision)
         yield DoneEvent(job_id=task.job_id, attempt=task.attempt, lora=lora, elapsed_s=run_state.elapsed_s())
     finally:
         state.adapter.deactivate()

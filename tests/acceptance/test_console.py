@@ -44,12 +44,20 @@ def test_the_demo_without_a_token_makes_a_code_a_lora_and_a_picture(tmp_path: Pa
             assert last[1] in str(picture.info["parameters"])
 
 
-@pytest.mark.soak  # `make test` has the demo on `drawn`, and SDXL inside its own process
-def test_the_demo_runs_on_the_embedded_sdxl(tmp_path: Path) -> None:
-    ran = loracode(tmp_path, TRAIN_STEPS="2", BASE_MODEL="tiny-xl")
+@pytest.mark.soak  # `make test` has the demo on `drawn`
+@pytest.mark.parametrize(
+    ("base_model", "written"),
+    [
+        ("tiny-xl", b"sdxl_base_v1-0"),
+        ("tiny-klein", b"flux2_klein_4b"),
+        ("tiny-zimage", b"zimage"),
+    ],
+)
+def test_the_demo_runs_on_the_embedded_models(tmp_path: Path, base_model: str, written: bytes) -> None:
+    ran = loracode(tmp_path, TRAIN_STEPS="2", BASE_MODEL=base_model)
     last = re.fullmatch(r"demo: ok code=(\d{8}) lora=(\S+) pictures=(\S+)", ran.stdout.splitlines()[-1])
     assert last is not None, ran.stdout + ran.stderr
-    assert b"sdxl_base_v1-0" in (tmp_path / last[2]).read_bytes()[:100_000]
+    assert written in (tmp_path / last[2]).read_bytes()[:100_000]
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def weights_hash(base: BaseModel) -> str:
     for part in parts(base):
         for name, value in sorted(part.state_dict().items()):
             digest.update(name.encode())
-            digest.update(value.contiguous().view(torch.uint8).numpy().tobytes())
+            digest.update(value.reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -100,6 +100,40 @@ def tiny_xl(loaded_tiny_xl: BaseModel, tiny_xl_weights: Weights) -> Iterator[Bas
 def diffusers_xl() -> BaseModel:
     """Return the SDXL of diffusers' own tests, in which everything is quick."""
     return diffusers_sdxl.build_model()
+
+
+@pytest.fixture(scope="session")
+def loaded_tiny_klein() -> Iterator[BaseModel]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield load_base_model("tiny-klein")
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def tiny_klein(loaded_tiny_klein: BaseModel) -> Iterator[BaseModel]:
+    """Yield the shared small klein; check that its weights and modules are as before the test."""
+    before = weights_hash(loaded_tiny_klein)
+    yield loaded_tiny_klein
+    assert not has_adapters(loaded_tiny_klein)
+    assert weights_hash(loaded_tiny_klein) == before
+
+
+@pytest.fixture(scope="session")
+def loaded_tiny_z_image() -> Iterator[BaseModel]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield load_base_model("tiny-zimage")
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def tiny_z_image(loaded_tiny_z_image: BaseModel) -> Iterator[BaseModel]:
+    """Yield the shared small Z-Image; check that its weights and modules are as before the test."""
+    before = weights_hash(loaded_tiny_z_image)
+    yield loaded_tiny_z_image
+    assert not has_adapters(loaded_tiny_z_image)
+    assert weights_hash(loaded_tiny_z_image) == before
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    AutoencoderKLFlux2,
+    DDPMScheduler,
+    Flux2Transformer2DModel,
+    UNet2DConditionModel,
+    ZImageTransformer2DModel,
+)
 from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    Qwen3Config,
+    Qwen3Model,
+)
 
 from gpu_worker.device import cuda_errors
 from gpu_worker.device.memory_profile import WeightStorage
@@ -25,6 +39,7 @@ from gpu_worker.models.text.clip.tokenizer import MAX_TOKENS
 
 #: How the VAE's attention was called before diffusers 0.18; SD 1.5's own files still say so.
 _LEGACY_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+_FREQUENCIES = ("inv_freq", "original_inv_freq")
 #: Components by their folder's name in a diffusers model.
 _BUILDERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "unet": UNet2DConditionModel.from_config,
@@ -32,6 +47,19 @@ _BUILDERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "text_encoder": lambda config: CLIPTextModel(CLIPTextConfig.from_dict(config)),
     "text_encoder_2": lambda config: CLIPTextModelWithProjection(CLIPTextConfig.from_dict(config)),
 }
+#: Those that are told by their configuration.
+_BUILDERS_BY_CLASS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "Flux2Transformer2DModel": Flux2Transformer2DModel.from_config,
+    "ZImageTransformer2DModel": ZImageTransformer2DModel.from_config,
+    "AutoencoderKLFlux2": AutoencoderKLFlux2.from_config,
+    "qwen3": lambda config: Qwen3Model(Qwen3Config.from_dict(config)),
+}
+
+
+def _choose_builder(name: str, config: Mapping[str, Any]) -> Callable[[dict[str, Any]], Any]:
+    kinds = (str(config.get(key)) for key in ("_class_name", "model_type"))
+    found = next((_BUILDERS_BY_CLASS[kind] for kind in kinds if kind in _BUILDERS_BY_CLASS), None)
+    return found or _BUILDERS[name]
 
 
 @dataclass(frozen=True)
@@ -57,7 +85,7 @@ def build_components(
     components = {}
     for name, source in sources.items():
         with torch.device("meta"):
-            model = _BUILDERS[name](dict(source.config))
+            model = _choose_builder(name, source.config)(dict(source.config))
         try:
             missing_names = load_weights(
                 model,
@@ -108,10 +136,15 @@ def _find_current_name(name: str, expected_names: Iterable[str]) -> str:
 
 
 def fill_buffers(model: nn.Module, device: torch.device) -> None:
-    """Create buffers that no file holds: CLIP's position ids."""
+    """Create buffers that no file holds: CLIP's position ids, and Qwen3's frequencies."""
     for module in model.modules():
         for name, buffer in list(module.named_buffers(recurse=False)):
             if buffer.is_meta:
+                if name in _FREQUENCIES:
+                    with torch.device(device):
+                        rebuilt: Any = type(module)(module.config)
+                    module.register_buffer(name, rebuilt.inv_freq, persistent=False)
+                    continue
                 if name != "position_ids":
                     raise BaseModelError(JobProblem.BASE_MODEL_UNKNOWN_BUFFER, name=name)
                 module.register_buffer(

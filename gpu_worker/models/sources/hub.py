@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,21 @@ from tqdm import tqdm
 
 from gpu_worker.errors import BaseModelError, JobProblem
 from gpu_worker.models.sources.download import DownloadSource, download, get_part_path, get_size_bytes
+from gpu_worker.models.sources.names import read_json
 
 log = logging.getLogger(__name__)
 
+MODEL_INDEX = "model_index.json"
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 WEIGHT_FOLDERS = ("unet", "vae", "text_encoder")
 MODEL_FOLDERS = (*WEIGHT_FOLDERS, "tokenizer", "scheduler")
 #: Of a model with a second text encoder. The last are downloaded last, so that a part is never taken for all.
 WEIGHT_FOLDERS_2 = (*WEIGHT_FOLDERS, "text_encoder_2")
 MODEL_FOLDERS_2 = (*WEIGHT_FOLDERS_2, "tokenizer_2", "tokenizer", "scheduler")
+#: Of a transformer with flow matching.
+TRANSFORMER_WEIGHTS = ("transformer", "vae", "text_encoder")
+TRANSFORMER_FOLDERS = (*TRANSFORMER_WEIGHTS, "tokenizer", "scheduler")
+_ALL_WEIGHTS = {*WEIGHT_FOLDERS_2, *TRANSFORMER_WEIGHTS}
 #: Left free beside a download, for the database and LoRAs.
 RESERVED_BYTES = 2**30
 #: Progress is logged every so many percent.
@@ -96,6 +102,20 @@ class Hub:
         """Raise BaseModelError if a model that is not here is larger than the disk's free space."""
         if self.find_cached(name) is None:
             self._ensure_disk_space(name, self.list_files(name, prefer_half)[1])
+
+    def read_config(self, name: str, file_name: str) -> dict[str, Any]:
+        """Return a small file of settings from the hub; raises BaseModelError."""
+        try:
+            path = hf_hub_download(
+                name,
+                file_name,
+                cache_dir=self.cache_dir,
+                endpoint=self.endpoint,
+                etag_timeout=self.timeout_s,
+            )
+            return read_json(Path(path))
+        except _HUB_ERRORS as error:
+            raise _to_base_model_error(name, error) from error
 
     def get_folder(self, name: str, prefer_half: bool, on_progress: ProgressCallback) -> Path:
         """Return a model's folder; download missing files, and call `on_progress` meanwhile.
@@ -172,19 +192,30 @@ class Hub:
 
 def select_files(files: Iterable[RemoteFile], prefer_half: bool) -> list[RemoteFile]:
     """Return the files of a diffusers model; empty if a component has no safetensors."""
-    needed_files: list[RemoteFile] = []
     files = list(files)
-    has_second_encoder = any(file.name.startswith("text_encoder_2/") for file in files)
-    by_folder: dict[str, list[RemoteFile]] = {
-        folder: [] for folder in (MODEL_FOLDERS_2 if has_second_encoder else MODEL_FOLDERS)
-    }
+    folders = list_folders({file.name.partition("/")[0] for file in files})
+    return _select_in_folders(files, folders, prefer_half)
+
+
+def list_folders(present: Collection[str]) -> tuple[str, ...]:
+    """Return the folders that a model of those it has must have."""
+    if "transformer" in present:
+        return TRANSFORMER_FOLDERS
+    return MODEL_FOLDERS_2 if "text_encoder_2" in present else MODEL_FOLDERS
+
+
+def _select_in_folders(
+    files: Sequence[RemoteFile], folders: Sequence[str], prefer_half: bool
+) -> list[RemoteFile]:
+    by_folder: dict[str, list[RemoteFile]] = {folder: [] for folder in folders}
+    needed_files = [file for file in files if "transformer" in folders and file.name == MODEL_INDEX]
     for file in files:
         folder, _, file_name = file.name.partition("/")
         if folder in by_folder and "/" not in file_name:
             by_folder[folder].append(file)
     for folder, folder_files in by_folder.items():
         needed_files += [file for file in folder_files if file.name.endswith(_TEXT_SUFFIXES)]
-        if folder in WEIGHT_FOLDERS_2:
+        if folder in _ALL_WEIGHTS:
             weights = [each for each in folder_files if each.name.endswith(".safetensors")]
             half_files = [each for each in weights if ".fp16" in each.name]
             full_files = [each for each in weights if each not in half_files and ".non_ema" not in each.name]
@@ -197,11 +228,11 @@ def select_files(files: Iterable[RemoteFile], prefer_half: bool) -> list[RemoteF
 
 def is_complete(folder: Path, needs_vae: bool = True) -> bool:
     """Return True if a folder has all components of a diffusers model, with all shards of their weights."""
-    folders = MODEL_FOLDERS_2 if (folder / "text_encoder_2").is_dir() else MODEL_FOLDERS
+    folders = list_folders({path.name for path in folder.iterdir() if path.is_dir()})
     parts = [part for part in folders if needs_vae or part != "vae"]
     if not all((folder / part).is_dir() and any((folder / part).iterdir()) for part in parts):
         return False
-    return all(has_weights(folder / part) for part in parts if part in WEIGHT_FOLDERS_2)
+    return all(has_weights(folder / part) for part in parts if part in _ALL_WEIGHTS)
 
 
 def has_weights(folder: Path) -> bool:

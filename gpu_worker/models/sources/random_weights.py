@@ -7,6 +7,9 @@ import math
 import torch
 from torch import nn
 
+#: How far the weights of a twin are from the model's, as a share of them.
+_TWIN_DISTANCE = 0.1
+
 
 @torch.no_grad()
 def fill_randomly(model: nn.Module, generator: torch.Generator) -> None:
@@ -22,3 +25,12 @@ def fill_randomly(model: nn.Module, generator: torch.Generator) -> None:
             weight.fill_(1.0)
         if isinstance(bias, nn.Parameter):
             bias.zero_()
+
+
+@torch.no_grad()
+def shake(model: nn.Module, generator: torch.Generator) -> None:
+    """Move every matrix a little, as a distillation moves a twin's."""
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            noise = torch.randn(parameter.shape, generator=generator)
+            parameter.add_(noise * parameter.std() * _TWIN_DISTANCE)

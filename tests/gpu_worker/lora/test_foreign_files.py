@@ -218,7 +218,9 @@ OTHER_MODELS: dict[str, tuple[Tensors, str]] = {
     "wide text": (plain(text_width=2048), "SDXL"),
     "text of 1024": (plain(text_width=1024), "Stable Diffusion 2"),
     "23 layers": (plain("lora_te_text_model_encoder_layers_22_mlp_fc1"), "Stable Diffusion 2"),
-    "double blocks": (plain("lora_unet_double_blocks_0_img_attn_proj"), "FLUX"),
+    "double blocks": (plain("lora_unet_double_blocks_7_img_attn_proj"), "FLUX"),
+    "few double blocks": (plain("lora_unet_double_blocks_0_img_attn_proj"), "FLUX.2 klein 4B"),
+    "layers": (plain("diffusion_model.layers.0.attention.to_q"), "Z-Image"),
     "single blocks": (plain("lora_transformer_single_transformer_blocks_0_attn_to_q"), "FLUX"),
     "diffusers' FLUX": (plain("transformer.single_transformer_blocks.0.attn.to_q"), "FLUX"),
     "joint blocks": (plain("lora_unet_joint_blocks_0_x_block_attn_qkv"), "Stable Diffusion 3"),
@@ -235,9 +237,9 @@ def test_a_lora_for_another_model_is_told_by_the_models_name(kind: str) -> None:
 
 
 def test_a_model_that_only_the_metadata_name_is_told_by_that_name() -> None:
-    tensors = plain("diffusion_model.layers.0.attention.to_q")
-    with pytest.raises(BadInput, match="was made for zimage;"):
-        lora_file.read(save(tensors, {"modelspec.architecture": "zimage/lora"}))
+    tensors = plain("diffusion_model.blocks.0.self_attn.q")
+    with pytest.raises(BadInput, match="was made for krea2;"):
+        lora_file.read(save(tensors, {"modelspec.architecture": "krea2/lora"}))
     with pytest.raises(BadInput, match=r"was made for wan2\.1;"):
         lora_file.read(save(tensors, {"ss_base_model_version": "wan2.1"}))
     for silent in ({}, {"modelspec.architecture": "stable-diffusion-v1/lora"}):

@@ -1,0 +1,1 @@
+"""Families of transformers that are trained by flow matching."""

@@ -1,0 +1,80 @@
+"""Reading a transformer with flow matching from a diffusers folder, and its distilled twin from another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+from transformers import AutoTokenizer
+
+from gpu_worker.device.placement import DeviceConfig
+from gpu_worker.errors import BaseModelError, JobProblem
+from gpu_worker.models.family import ModelFamily
+from gpu_worker.models.flow.model import FlowComponents
+from gpu_worker.models.flow.recognition import read_folder_config, read_folder_configs
+from gpu_worker.models.sources.components import ComponentSource, build_components, select_weight_files
+from gpu_worker.models.sources.weights import WeightSource
+
+_TEXT_PREFIX = "model."
+
+
+def read_model(
+    path: Path, twin_path: Path | None, family: ModelFamily, device_config: DeviceConfig
+) -> FlowComponents:
+    """Read a folder onto the device, and of the twin's folder its transformer; raises BaseModelError.
+
+    Text encoder and twin stay in system memory until they are used.
+    """
+    configs = read_folder_configs(path)
+    in_memory = replace(device_config, device=torch.device("cpu"))
+    parts = _read_parts(path, configs, ("transformer", "vae"), family, device_config)
+    parts |= _read_parts(path, configs, ("text_encoder",), family, in_memory)
+    if twin_path is not None:
+        twin_configs = {"transformer": read_folder_config(twin_path, "transformer")}
+        if _shape(twin_configs["transformer"]) != _shape(configs["transformer"]):
+            raise BaseModelError(JobProblem.BASE_MODEL_OTHER_CONFIG, name=twin_path.name, part="transformer")
+        twin = _read_parts(twin_path, twin_configs, ("transformer",), family, in_memory)
+        parts["distilled_transformer"] = twin["transformer"]
+    return FlowComponents(**parts, **_read_small_parts(path, twin_path))
+
+
+def _read_parts(
+    path: Path,
+    configs: Mapping[str, dict[str, Any]],
+    names: tuple[str, ...],
+    family: ModelFamily,
+    device_config: DeviceConfig,
+) -> dict[str, Any]:
+    sources = {}
+    for name in names:
+        weights = WeightSource.open_files(select_weight_files(path / name, device_config.dtype))
+        if name == "text_encoder":  # some are saved with their head, which is not needed
+            views = weights.views()
+            weights = weights.with_names(
+                {key.removeprefix(_TEXT_PREFIX): view for key, view in views.items()}
+            )
+        sources[name] = ComponentSource(configs[name], weights)
+    return build_components(sources, device_config, path.name, family.wide_paths)
+
+
+def _read_small_parts(path: Path, twin_path: Path | None) -> dict[str, Any]:
+    """Return tokenizer and scheduler; the twin's scheduler is that of pictures."""
+    try:
+        scheduler_config = FlowMatchEulerDiscreteScheduler.load_config(
+            str(twin_path or path), subfolder="scheduler", local_files_only=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(str(path), subfolder="tokenizer", local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise BaseModelError(
+            JobProblem.BASE_MODEL_UNREADABLE, name=path.name, detail=str(error).partition("\n")[0]
+        ) from error
+    return {"scheduler_config": dict(scheduler_config), "tokenizer": tokenizer}
+
+
+def _shape(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what two transformers must have in common: all but who saved them."""
+    return {key: value for key, value in config.items() if not key.startswith("_")}

@@ -1,0 +1,111 @@
+"""Z-Image as a family, and its embedded small model. Torch-free."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gpu_worker.device.memory_profile import GIB, SMALL_MEMORY, MemoryProfile
+from gpu_worker.models.family import (
+    TRANSFORMERS,
+    Z_IMAGE_ARCHITECTURE,
+    FileNames,
+    LoraGroup,
+    ModelFamily,
+    NameTable,
+    SamplingConfig,
+)
+from gpu_worker.protocol import SHAPES
+
+#: Files have diffusers' paths; query, key and value are one matrix in the model's own code.
+_FILE_NAMES = FileNames(
+    table=NameTable(
+        blocks=tuple((f"layers.{layer}", f"layers.{layer}") for layer in range(30)),
+    ),
+    fused=(("attention.qkv", ("attention.to_q", "attention.to_k", "attention.to_v")),),
+    is_fused_in_files=False,
+)
+
+Z_IMAGE = ModelFamily(
+    name="z-image",
+    title="Z-Image",
+    architecture=Z_IMAGE_ARCHITECTURE,
+    licence="Apache-2.0",
+    native_px=1024,
+    lora_groups=(
+        LoraGroup(
+            name="transformer",
+            key_prefix="lora_unet_",
+            log_name="unet",
+            block_classes=("Attention", "FeedForward"),
+            blocks_path="layers.",  # OneTrainer's preset: without the refiners
+            file_names=_FILE_NAMES,
+        ),
+    ),
+    memory=MemoryProfile(
+        parameters=6.24e9,  # transformer and VAE; twin and text encoder are in system memory
+        activation_bytes={2: 18.0 * GIB, 4: 36.0 * GIB},
+        checkpointed_share=0.1,
+        overhead_bytes=0.8 * GIB,
+        min_memory_gb=32.0,
+        quantizable=6.1e9,
+        parked=10.2e9,
+        teraflops=170.0,
+    ),
+    wide_paths=(
+        "vae",
+        *(f"{part}.{path}" for part in TRANSFORMERS for path in ("t_embedder", "cap_embedder")),
+    ),
+    parks_text_encoders=True,
+    needs_bf16=True,
+    takes_letters_only=True,
+    shapes=SHAPES,
+    training_defaults={
+        "resolution_px": 512,  # OneTrainer's preset
+        "steps": 1500,  # modl: 75 a photo, from 1,500 on
+        "rank": 16,  # modl: for fewer than 20 photos
+        "alpha": 16.0,  # diffusers' example and ai-toolkit: as the rank
+        "unet_lr": 1e-4,  # diffusers' example, musubi-tuner, ai-toolkit
+        "train_text_encoder": False,
+        "min_snr_gamma": None,
+        "save_precision": "bf16",
+        "checkpoint_every_s": 300.0,
+        "sample_every_steps": 250,
+        "candidate_every_steps": 250,
+        "candidates_from_step": 500,
+        "candidate_picture_steps": 8,
+    },
+    sampling=SamplingConfig(steps=8, fast_steps=8, guidance_scale=1.0, has_guidance=False),
+    size_step_px=16,
+    metadata={
+        "ss_base_model_version": "zimage",
+        "ss_network_module": "networks.lora_zimage",
+        "modelspec.architecture": "Z-Image/lora",
+    },
+)
+
+#: As the undistilled model draws by itself (its model card).
+Z_IMAGE_BASE = replace(
+    Z_IMAGE, sampling=SamplingConfig(steps=50, fast_steps=28, guidance_scale=4.0, has_guidance=True)
+)
+
+#: It has random weights: with high learning rates a few steps already change its pictures visibly.
+TINY_Z_IMAGE = replace(
+    Z_IMAGE,
+    name="tiny-zimage",
+    title="the embedded Z-Image for tests",
+    licence="that of LoraCode",
+    memory=SMALL_MEMORY,
+    needs_bf16=False,
+    native_px=128,
+    training_defaults={
+        "steps": 40,
+        "rank": 16,
+        "alpha": 16.0,
+        "unet_lr": 2e-3,
+        "train_text_encoder": False,
+        "min_snr_gamma": None,
+        "checkpoint_every_steps": 20,
+        "sample_every_steps": 20,
+        "candidate_picture_steps": 4,
+    },
+)

@@ -1,0 +1,1 @@
+"""Qwen3 as a text encoder: klein and Z-Image read its hidden layers."""
