@@ -32,6 +32,7 @@ from gpu_worker.memory.plan import (
     UNCOUNTED_BYTES,
     PlanRefused,
     TrainingMachine,
+    list_sides,
     list_storages,
     plan_memory,
     usual_tflops,
@@ -108,7 +109,8 @@ def diagnose_plan(
     machine = TrainingMachine(card_gb * GIB - UNCOUNTED_BYTES, ram_gb * GIB, usual_tflops(card_gb * GIB))
     title = f"{family.title} on a card of {card_gb:.0f} GB, {ram_gb:.0f} GB of RAM"
     try:
-        plan = plan_memory(family.memory, family.native_px, machine, list_storages(choice))
+        sides = list_sides(family.native_px, family.training_px)
+        plan = plan_memory(family.memory, family.native_px, machine, list_storages(choice), sides=sides)
     except PlanRefused as error:
         return WorkerDiagnosis("plan", "bad", f"{title}: {error}")
     steps = default_training_config(family, family.native_px).steps

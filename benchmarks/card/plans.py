@@ -9,14 +9,16 @@ from benchmarks.card.table import CARD_SIZES_GB
 from benchmarks.measure import ROOT
 from gpu_worker.device.memory_profile import GIB
 from gpu_worker.memory.plan import (
-    SIDES,
     UNCOUNTED_BYTES,
     PlanRefused,
     TrainingMachine,
+    list_sides,
     plan_memory,
     usual_tflops,
 )
 from gpu_worker.models.family import ModelFamily
+from gpu_worker.models.flow.klein.family import KLEIN
+from gpu_worker.models.flow.z_image.family import Z_IMAGE
 from gpu_worker.models.sd15.family import SD15
 from gpu_worker.models.sdxl.family import SDXL
 
@@ -30,8 +32,8 @@ def format_plans() -> str:
     """Return the table: a line for each family and size, a column for each card."""
     head = ["planned", *(f"{card_gb} GB" for card_gb in CARD_SIZES_GB)]
     lines = [head, ["---"] * len(head)]
-    for family in (SD15, SDXL):
-        for side in SIDES:
+    for family in (SD15, SDXL, KLEIN, Z_IMAGE):
+        for side in list_sides(family.native_px, family.training_px):
             cells = [_format_cell(family, side, card_gb) for card_gb in CARD_SIZES_GB]
             if cells != lines[-1][1:]:  # a smaller size that changes nothing is no line
                 lines.append([f"{family.title}, {int(family.native_px * side)} px", *cells])

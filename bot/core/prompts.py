@@ -13,6 +13,8 @@ _YEARS = r"(?!(?:1\d|2[01])\d\d[^\d \-](?:1\d|2[01])\d\d)"
 _CODE_PATTERN = re.compile(rf"(?<!\w)[<`#]*(?:\d{{8}}|{_YEARS}\d{{4}}[ {DASHES}]\d{{4}})(?!\w)[>`]*")
 
 
+#: A face fills the picture, and shows best how much of a LoRA is there.
+FACE_PROMPT = "close-up, looking at the camera"
 #: What people call themselves, in the languages that the bot speaks.
 _SELF_WORDS = ("me", "myself", "io")
 #: What is no word of the prompt: quotations, and addresses of pages and people.

@@ -10,7 +10,7 @@ import msgspec
 from bot.core.errors import WorkerLost
 from bot.core.jobs import FailureReason, GenerationParams, Job, TrainingParams
 from bot.core.loras import PERSON_CLASSES, STYLE_CLASS, Lora, LoraCode, Trigger
-from bot.core.prompts import apply_style, find_places, insert_triggers, replace_names
+from bot.core.prompts import FACE_PROMPT, apply_style, find_places, insert_triggers, replace_names
 from bot.db import Database
 from bot.jobs.styles import Styles
 from bot.media.quality import TrainingHint
@@ -24,7 +24,7 @@ PREVIEW_INTERVAL_S = 4.0
 
 
 #: What a candidate draws: a face that is near, and one in a place that no photo shows.
-_CANDIDATE_PROMPTS = ("photo of {}, close-up, looking at the camera", "photo of {} on the beach")
+_CANDIDATE_PROMPTS = (f"photo of {{}}, {FACE_PROMPT}", "photo of {} on the beach")
 
 
 class MissingInput(Exception):

@@ -13,6 +13,7 @@ from bot.core.errors import UnknownCode, UserError
 from bot.core.jobs import Draft
 from bot.core.loras import Lora, LoraCode, LoraState, format_code, parse_code, split_code
 from bot.core.messages import Reply, Request
+from bot.core.prompts import FACE_PROMPT
 from bot.services import access, generation_options
 from bot.services.accounts import PreferencesService
 from bot.services.context import ServiceContext
@@ -23,8 +24,6 @@ from bot.texts.commands import usage_example
 from bot.texts.words import example_command, reads_like_talk
 
 COMPARED_STRENGTHS = (0.6, 0.8, 1.0)
-#: What is compared where nothing is said: a face shows best how much of a LoRA is there.
-_COMPARED_PROMPT = "close-up, looking at the camera"
 
 
 class DraftService:
@@ -242,7 +241,7 @@ class ComparisonService:
         params = generation_options.parse_draft(prompt, style_labels=self._context.styles.labels)
         params = replace(
             self._preferences.apply_defaults(request, params),
-            prompt=params.prompt or _COMPARED_PROMPT,
+            prompt=params.prompt or FACE_PROMPT,
             strengths=COMPARED_STRENGTHS,
             strength=None,
             count=len(COMPARED_STRENGTHS),

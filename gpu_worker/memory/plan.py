@@ -90,6 +90,11 @@ def list_storages(choice: str) -> tuple[WeightStorage, ...]:
     return tuple(WeightStorage) if choice == AUTO else (WeightStorage(choice),)
 
 
+def list_sides(native_px: int, training_px: int) -> tuple[float, ...]:
+    """Return the shares of the native side that a training may take, which is asked to take this one."""
+    return tuple(side for side in SIDES if native_px * side <= training_px) or SIDES[-1:]
+
+
 def usual_tflops(card_bytes: float) -> float:
     """Return what cards with so much memory usually sustain."""
     return next(tflops for limit_gb, tflops in _USUAL_TFLOPS if card_bytes < limit_gb * GIB)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gpu_worker.device.inspect import read_memory_bytes
@@ -10,6 +11,7 @@ from gpu_worker.device.memory_profile import GIB, MemoryProfile, WeightStorage
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.memory.plan import (
     AUTO,
+    SIDES,
     MemoryPlan,
     PlanProblem,
     PlanRefused,
@@ -25,7 +27,11 @@ log = logging.getLogger(__name__)
 
 
 def fit_device(
-    device_config: DeviceConfig, profile: MemoryProfile, native_px: int, choice: str = AUTO
+    device_config: DeviceConfig,
+    profile: MemoryProfile,
+    native_px: int,
+    choice: str = AUTO,
+    sides: Sequence[float] = SIDES,
 ) -> tuple[DeviceConfig, MemoryPlan | None]:
     """Return the device with the memory mode of the plan; None where nothing has to be planned.
 
@@ -41,7 +47,7 @@ def fit_device(
         free_bytes, read_memory_bytes()[0], device_config.tflops or usual_tflops(free_bytes)
     )
     try:
-        plan = plan_memory(profile, native_px, machine, storages, device_config.dtype.itemsize)
+        plan = plan_memory(profile, native_px, machine, storages, device_config.dtype.itemsize, sides)
     except PlanRefused as error:
         if error.problem is PlanProblem.MEMORY:
             raise

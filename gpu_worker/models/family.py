@@ -174,6 +174,11 @@ class ModelFamily:
         long = min(math.sqrt(ratio) if self.ratio_keeps_area else ratio, 2.0)
         return (long, long / ratio) if width > height else (long / ratio, long)
 
+    @property
+    def training_px(self) -> int:
+        """Side of the pictures that a training takes by default."""
+        return int(self.training_defaults.get("resolution_px", self.native_px))
+
     def find_group(self, name: str) -> LoraGroup:
         """Return the LoRA group of a component."""
         return next(group for group in self.lora_groups if group.name == name)

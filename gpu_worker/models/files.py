@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from gpu_worker.errors import BaseModelError, JobProblem
 from gpu_worker.models.family import ModelFamily
 from gpu_worker.models.flow.klein.family import TINY_KLEIN
-from gpu_worker.models.flow.pairs import DISTILLED_SAMPLING, ModelPair, create_twin_hub, find_pair
+from gpu_worker.models.flow.pairs import DISTILLED_SAMPLING, PAIRS, ModelPair, create_twin_hub, find_pair
 from gpu_worker.models.flow.recognition import (
     CONFIG_FILES,
     is_transformer_folder,
@@ -32,7 +32,11 @@ from gpu_worker.models.sources.vae import create_hub, find_local_vae
 _SHIPPED = {family.name: family for family in (TINY, DRAWN, TINY_XL, TINY_KLEIN, TINY_Z_IMAGE)}
 
 #: What is known without a file or a hub.
-FAMILIES = {**_SHIPPED, **{family.name: family for family in (SD15, SDXL)}}
+FAMILIES = {
+    **_SHIPPED,
+    **{family.name: family for family in (SD15, SDXL)},
+    **{name: pair.family for name, pair in PAIRS.items() if pair.family is not None},
+}
 
 Inspection = tuple[Literal["ok", "warn", "bad"], str, str]
 

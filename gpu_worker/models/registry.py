@@ -15,7 +15,7 @@ from gpu_worker.device.inspect import read_memory_bytes
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.errors import BaseModelError, JobProblem
 from gpu_worker.memory import selection
-from gpu_worker.memory.plan import AUTO, MemoryPlan, PlanRefused
+from gpu_worker.memory.plan import AUTO, MemoryPlan, PlanRefused, list_sides
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.family import KLEIN_ARCHITECTURE, Z_IMAGE_ARCHITECTURE, ModelFamily
 from gpu_worker.models.files import recognise_family, recognise_path
@@ -200,7 +200,10 @@ def _plan_memory(
     name: str, device_config: DeviceConfig, family: ModelFamily, choice: str
 ) -> tuple[DeviceConfig, MemoryPlan | None]:
     try:
-        device_config, plan = selection.fit_device(device_config, family.memory, family.native_px, choice)
+        sides = list_sides(family.native_px, family.training_px)
+        device_config, plan = selection.fit_device(
+            device_config, family.memory, family.native_px, choice, sides
+        )
     except PlanRefused as error:
         raise BaseModelError(
             JobProblem.BASE_MODEL_OUT_OF_MEMORY,

@@ -77,7 +77,7 @@ async def test_every_option_reaches_the_worker(stage: Stage) -> None:
     assert request.prompt.startswith("oil painting of sks person")
     assert "a boat" in request.prompt
     assert "blurry" in request.negative_prompt
-    assert "photo" in request.negative_prompt, "what the style avoids"
+    assert "photo" in request.style_negative_prompt, "what the style avoids"
     assert len(card.attachments) == 4
 
 

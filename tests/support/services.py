@@ -67,6 +67,11 @@ class Clock:
 _decode = lru_cache(maxsize=100)(decode_photo)
 
 
+def forget_decoded_photos() -> None:
+    """Have the next photos decoded, and hashed, anew."""
+    _decode.cache_clear()
+
+
 class InProcessDecoder:
     """The real decode, without the child process around it."""
 

@@ -125,7 +125,9 @@ class FlowModel(BaseModel):
         if self.device.type != "cuda" or transformer.device.type == "cuda":
             return transformer
         other = self.components[_TWIN if name == _TRANSFORMER else _TRANSFORMER]
-        needed_bytes = sum(each.numel() * each.element_size() for each in transformer.parameters())
+        # Weights in few bits are buffers.
+        tensors = [*transformer.parameters(), *transformer.buffers()]
+        needed_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
         if torch.cuda.mem_get_info()[0] < needed_bytes + _STEP_RESERVE_BYTES:
             other.to("cpu")
             empty_cache()

@@ -15,7 +15,7 @@ from bot.core.jobs import JobStatus
 from bot.core.photos import PHOTOS_PER_LORA
 from gpu_worker.protocol import TrainRequest
 from tests.support.engine import EngineRoom, open_engine_room
-from tests.support.services import ANNA
+from tests.support.services import ANNA, forget_decoded_photos
 
 
 @contextmanager
@@ -52,6 +52,7 @@ async def note_photo_reads(room: EngineRoom) -> list[str]:
 
 
 async def test_photos_of_a_training_are_read_once_and_hashed_once(tmp_path: Path) -> None:
+    forget_decoded_photos()
     with hashes_counted() as hashes:
         async with open_engine_room(tmp_path) as room:
             reads = await note_photo_reads(room)

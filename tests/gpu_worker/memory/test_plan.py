@@ -120,6 +120,10 @@ def test_where_memory_is_not_measured_only_the_operator_s_word_counts() -> None:
             "SDXL on a card of 6 GB, 16 GB of RAM: weights int8, gradient checkpointing, 1024",
         ),
         ("sd15", 6, 16, "ok", "Stable Diffusion 1.x on a card of 6 GB, 16 GB of RAM: weights whole, 512 px"),
+        # They are trained on half their native side.
+        ("klein-4b", 8, 32, "ok", "FLUX.2 klein 4B on a card of 8 GB, 32 GB of RAM: weights int8, gradient"),
+        ("klein-4b", 8, 32, "ok", "512 px"),
+        ("z-image", 12, 32, "ok", "Z-Image on a card of 12 GB, 32 GB of RAM: weights int8, gradient"),
         ("sdxl", 8, 2, "bad", "A training does not fit: it needs "),
         ("sdxl", 2, 16, "bad", "GB of free memory on the card."),
         ("not-there", 8, 16, "bad", "The base model not-there does not exist"),
