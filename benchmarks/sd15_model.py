@@ -24,8 +24,8 @@ from gpu_worker.models.sd15.config import (
     Widths,
     text_encoder_config,
     unet_config,
-    vae_config,
 )
+from gpu_worker.models.sources.vae import vae_config
 from gpu_worker.models.text.clip.tokenizer import load_clip_tokenizer
 
 #: What the weights take in fp32, and some room for the results.

@@ -19,6 +19,7 @@ from benchmarks.sd15_model import check_room, write_random_file, write_tokenizer
 from gpu_worker.models.sdxl import config
 from gpu_worker.models.sdxl.config import SdxlWidths
 from gpu_worker.models.sdxl.names import TEXT_ENCODER_2_NAMES, UNET_NAMES
+from gpu_worker.models.sources.vae import vae_config
 
 NEEDED_BYTES = 7 * 10**9
 FILE = "sdxl-random.safetensors"
@@ -60,7 +61,7 @@ def list_shapes(widths: SdxlWidths) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Yield names and shapes of all tensors, as the original code has them."""
     with torch.device("meta"):
         unet: Any = UNet2DConditionModel(**config.unet_config(widths))
-        vae: Any = AutoencoderKL(**config.vae_config(widths))
+        vae: Any = AutoencoderKL(**vae_config(widths))
         text_encoder = CLIPTextModel(CLIPTextConfig(**config.text_encoder_config(widths)))
         text_encoder_2 = CLIPTextModelWithProjection(CLIPTextConfig(**config.text_encoder_2_config(widths)))
     for name, tensor in unet.state_dict().items():

@@ -23,7 +23,6 @@ from gpu_worker.models.sd15.config import (
     Widths,
     text_encoder_config,
     unet_config,
-    vae_config,
 )
 from gpu_worker.models.sd15.family import SD15
 from gpu_worker.models.sd15.loading import ModelComponents
@@ -33,6 +32,7 @@ from gpu_worker.models.sdxl.family import SDXL
 from gpu_worker.models.sdxl.loading import SdxlComponents, vae_dtype
 from gpu_worker.models.sdxl.model import SdxlModel
 from gpu_worker.models.sources.components import fill_buffers
+from gpu_worker.models.sources.vae import vae_config
 from gpu_worker.models.text.clip.tokenizer import load_clip_tokenizer
 from gpu_worker.training.checkpoint import TrainingState
 from gpu_worker.training.config import TrainingConfig, default_training_config
@@ -155,7 +155,7 @@ def _build_sdxl() -> tuple[Any, Any, Any, Any]:
     with torch.device("meta"):
         return (
             UNet2DConditionModel(**sdxl_config.unet_config(widths)),
-            AutoencoderKL(**sdxl_config.vae_config(widths)),
+            AutoencoderKL(**vae_config(widths)),
             CLIPTextModel(CLIPTextConfig(**sdxl_config.text_encoder_config(widths))),
             CLIPTextModelWithProjection(CLIPTextConfig(**sdxl_config.text_encoder_2_config(widths))),
         )

@@ -40,7 +40,7 @@ from gpu_worker.models.sdxl.model import SdxlModel
 from gpu_worker.models.sources import components, hub
 from gpu_worker.models.sources.hub import ProgressCallback
 from gpu_worker.models.sources.names import find_local, resolve_name
-from gpu_worker.models.sources.vae import SCALING_FACTORS, VaeSource, find_vae
+from gpu_worker.models.sources.vae import SCALING_FACTORS, VaeSource, find_vae, vae_config
 from gpu_worker.models.text.clip.tokenizer import load_clip_tokenizer
 from gpu_worker.models.text.qwen3.config import SMALL
 
@@ -143,8 +143,7 @@ def _load_sd15(
     name: str, path: Path | None, device_config: DeviceConfig, other_vae: VaeSource | None
 ) -> Sd15Model:
     widths = tiny.WIDTHS if path is None else sd15_config.Widths()
-    vae_config = sd15_config.vae_config(widths)
-    vae = components.read_vae(other_vae, device_config, vae_config) if other_vae else None
+    vae = components.read_vae(other_vae, device_config, vae_config(widths)) if other_vae else None
     if path is None:
         unet, own_vae, text_encoder = tiny.build_parts()
         parts = sd15_loading.ModelComponents(
@@ -162,8 +161,7 @@ def _load_sdxl(
 ) -> SdxlModel:
     widths = tiny_xl.WIDTHS if path is None else sdxl_config.SdxlWidths()
     dtype, vae_dtype = device_config.dtype, sdxl_loading.vae_dtype(device_config.dtype)
-    vae_config = sdxl_config.vae_config(widths)
-    vae = components.read_vae(other_vae, device_config, vae_config, vae_dtype) if other_vae else None
+    vae = components.read_vae(other_vae, device_config, vae_config(widths), vae_dtype) if other_vae else None
     if path is None:
         parts = tiny_xl.build_components(vae)
         for part, module in parts.modules.items():

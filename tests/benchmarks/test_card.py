@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,35 @@ def test_each_memory_mode_takes_less_than_the_one_above() -> None:
 def test_the_page_has_the_figures_of_every_family() -> None:
     for works in table.WORKS.values():
         assert format_markdown(count(works)) in PAGE.read_text("utf-8")
+
+
+@pytest.mark.parametrize(("family", "works"), table.WORKS.items())
+def test_each_line_of_the_page_takes_less_than_the_mode_above_and_is_what_the_worker_expects(
+    family: str, works: Sequence[CardWork]
+) -> None:
+    # `make soak` counts these lines anew.
+    cells = [line.split("|")[1:3] for line in PAGE.read_text("utf-8").splitlines() if line.startswith("|")]
+    title = f"{table.FAMILIES[family].title}, training"
+    first = [cell for cell, _ in cells].index(title) + 2
+    lines = [(work, float(alone)) for work, (_, alone) in zip(works, cells[first:], strict=False)]
+    assert [cell for cell, _ in cells[first : first + len(works)]] == [work.title for work in works]
+    for (above, above_gib), (work, alone_gib) in pairwise(lines):
+        mode, mode_above = work.memory_mode, above.memory_mode
+        if (work.side_px, work.batch_size, mode.dtype) == (above.side_px, above.batch_size, mode_above.dtype):
+            assert alone_gib < above_gib, work.title
+    native = [
+        (work, alone_gib)
+        for work, alone_gib in lines
+        if work.side_px == table.FAMILIES[family].native_px and work.batch_size == 1
+    ]
+    assert len(native) >= 2
+    for work, alone_gib in native:
+        mode = work.memory_mode
+        if not mode.vae_offload:
+            need = table.FAMILIES[family].memory.required_bytes(
+                mode.dtype.itemsize, mode.gradient_checkpointing
+            )
+            assert abs(need / GIB / alone_gib - 1) <= table.MAX_NEED_ERROR, work.title
 
 
 def test_a_training_without_checkpointing_leaves_room_on_a_card_of_four_gigabytes(

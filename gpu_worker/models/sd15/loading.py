@@ -22,7 +22,6 @@ from gpu_worker.models.sd15.config import (
     Widths,
     text_encoder_config,
     unet_config,
-    vae_config,
 )
 from gpu_worker.models.sd15.family import SD15
 from gpu_worker.models.sources.components import (
@@ -35,6 +34,7 @@ from gpu_worker.models.sources.components import (
 )
 from gpu_worker.models.sources.hub import WEIGHT_FOLDERS
 from gpu_worker.models.sources.names import read_shapes
+from gpu_worker.models.sources.vae import vae_config
 from gpu_worker.models.sources.weights import WeightSource
 from gpu_worker.models.text.clip.tokenizer import load_clip_tokenizer
 

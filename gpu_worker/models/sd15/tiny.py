@@ -12,8 +12,9 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from gpu_worker.models.sd15.config import Widths, text_encoder_config, unet_config, vae_config
+from gpu_worker.models.sd15.config import Widths, text_encoder_config, unet_config
 from gpu_worker.models.sources.random_weights import fill_randomly
+from gpu_worker.models.sources.vae import vae_config
 
 NAME = "tiny"
 WIDTHS = Widths(

@@ -68,20 +68,6 @@ def unet_config(widths: SdxlWidths) -> dict[str, Any]:
     }
 
 
-def vae_config(widths: SdxlWidths) -> dict[str, Any]:
-    """Return the configuration for `AutoencoderKL`: one eighth of the picture's side, 4 channels."""
-    return {
-        "down_block_types": ("DownEncoderBlock2D",) * 4,
-        "up_block_types": ("UpDecoderBlock2D",) * 4,
-        "block_out_channels": widths.vae,
-        "layers_per_block": 2,
-        "latent_channels": 4,
-        "norm_num_groups": widths.norm_groups,
-        "sample_size": widths.image_px,
-        "scaling_factor": widths.scaling_factor,
-    }
-
-
 def text_encoder_config(widths: SdxlWidths) -> dict[str, Any]:
     """Return the configuration of the first text encoder, CLIP ViT-L."""
     return {

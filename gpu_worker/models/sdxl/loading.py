@@ -32,6 +32,7 @@ from gpu_worker.models.sources.components import (
 )
 from gpu_worker.models.sources.hub import WEIGHT_FOLDERS_2
 from gpu_worker.models.sources.names import read_shapes
+from gpu_worker.models.sources.vae import vae_config
 from gpu_worker.models.sources.weights import WeightSource
 from gpu_worker.models.text.clip.tokenizer import load_clip_tokenizer
 
@@ -108,7 +109,7 @@ def read_single_file(
         "text_encoder_2": config.text_encoder_2_config(widths),
     }
     if other_vae is None:
-        configs["vae"] = config.vae_config(widths)
+        configs["vae"] = vae_config(widths)
     views = source.views()
     try:
         renamed = (

@@ -12,6 +12,7 @@ from gpu_worker.models.sdxl import config
 from gpu_worker.models.sdxl.config import PAD_TOKEN_2, SCHEDULER_CONFIG, SdxlWidths
 from gpu_worker.models.sdxl.loading import SdxlComponents
 from gpu_worker.models.sources.random_weights import fill_randomly
+from gpu_worker.models.sources.vae import vae_config
 from gpu_worker.models.text.clip.tokenizer import load_clip_tokenizer
 
 NAME = "tiny-xl"
@@ -37,7 +38,7 @@ def build_components(other_vae: AutoencoderKL | None = None, widths: SdxlWidths 
     with torch.random.fork_rng(devices=[]):
         components = SdxlComponents(
             unet=UNet2DConditionModel(**config.unet_config(widths)),
-            vae=AutoencoderKL(**config.vae_config(widths)),
+            vae=AutoencoderKL(**vae_config(widths)),
             text_encoder=CLIPTextModel(CLIPTextConfig(**config.text_encoder_config(widths))),
             text_encoder_2=CLIPTextModelWithProjection(
                 CLIPTextConfig(**config.text_encoder_2_config(widths))

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from safetensors import SafetensorError, safe_open
 
@@ -33,6 +33,40 @@ _CONV_IN = "decoder.conv_in.weight"
 _LATENT_CHANNELS, _LEVELS = 4, 4
 #: What latents are multiplied by, which no single file says.
 SCALING_FACTORS = {STABLE_DIFFUSION: 0.18215, SDXL_ARCHITECTURE: 0.13025}
+
+
+class VaeWidths(Protocol):
+    """The widths of a Stable Diffusion or an SDXL, which have one VAE."""
+
+    @property
+    def vae(self) -> tuple[int, int, int, int]:
+        """Channels of each level."""
+
+    @property
+    def norm_groups(self) -> int:
+        """Groups of the normalisation."""
+
+    @property
+    def image_px(self) -> int:
+        """Side of the pictures."""
+
+    @property
+    def scaling_factor(self) -> float:
+        """What latents are multiplied by."""
+
+
+def vae_config(widths: VaeWidths) -> dict[str, Any]:
+    """Return the configuration for `AutoencoderKL`: one eighth of the picture's side, 4 channels."""
+    return {
+        "down_block_types": ("DownEncoderBlock2D",) * _LEVELS,
+        "up_block_types": ("UpDecoderBlock2D",) * _LEVELS,
+        "block_out_channels": widths.vae,
+        "layers_per_block": 2,
+        "latent_channels": _LATENT_CHANNELS,
+        "norm_num_groups": widths.norm_groups,
+        "sample_size": widths.image_px,
+        "scaling_factor": widths.scaling_factor,
+    }
 
 
 @dataclass(frozen=True)

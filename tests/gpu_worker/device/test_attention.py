@@ -11,8 +11,16 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gpu_worker.device.attention import attend, max_kernel_flops
+from gpu_worker.device.memory_modes import MemoryMode
+from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.inputs.region_attention import RegionalAttention
+from gpu_worker.models.sd15.config import SCHEDULER_CONFIG
+from gpu_worker.models.sd15.family import TINY
+from gpu_worker.models.sd15.loading import ModelComponents
+from gpu_worker.models.sd15.model import Sd15Model
+from gpu_worker.models.sd15.tiny import build_parts
+from gpu_worker.models.text.clip.tokenizer import load_clip_tokenizer
 
 #: TFLOP/s of a GTX 1060 and an RTX 4090 over the mixture of layers that is timed at the start.
 SLOW, FAST = 2.0, 100.0
@@ -65,6 +73,19 @@ def test_pictures_of_a_slow_card_are_those_of_a_fast_one(tiny: BaseModel) -> Non
         kernels.append(len(seen.shapes))
     tiny.denoiser.set_attn_processor(processors)
     torch.testing.assert_close(predictions[1], predictions[0], rtol=1e-4, atol=1e-4)
+    assert kernels[1] > 2 * kernels[0]
+
+
+def test_attention_of_a_loaded_model_is_cut_by_the_speed_that_was_measured() -> None:
+    kernels = []
+    for tflops in (None, 1e-6):
+        parts = ModelComponents(*build_parts(), load_clip_tokenizer(), SCHEDULER_CONFIG)
+        device_config = DeviceConfig(torch.device("cpu"), MemoryMode(torch.float32), "asked", tflops=tflops)
+        base = Sd15Model("tiny", TINY, parts, device_config)
+        latents = torch.zeros(1, *base.latent_shape((128, 128)))
+        with torch.no_grad(), SeenQueries() as seen:
+            base.predict(latents, torch.tensor([500]), base.encode_prompts(["a person"]))
+        kernels.append(len(seen.shapes))
     assert kernels[1] > 2 * kernels[0]
 
 
