@@ -13,6 +13,7 @@ from safetensors.torch import load
 from bot.core.loras import LoraCode, format_code
 from bot.jobs.backends.local import ProcessBackend
 from tests.acceptance import discord_stage
+from tests.acceptance.discord_stage import Stage, shown, text_of
 from tests.acceptance.telegram_person import Person
 from tests.acceptance.telegram_server import telegram_server, until
 from tests.acceptance.telegram_stage import PHOTOS, code_in, telegram_bot
@@ -67,18 +68,43 @@ async def test_a_code_of_sdxl_is_trained_further_on_telegram(tmp_path: Path) -> 
         await exports(anna, code)
 
 
-@pytest.mark.covers("discord", "/train", "form", "/generate", "/export")
-async def test_five_photos_become_pictures_and_a_file_of_sdxl_on_discord(tmp_path: Path) -> None:
+@asynccontextmanager
+async def on_discord(folder: Path) -> AsyncIterator[Stage]:
     worker = ProcessBackend(WORKER)
     await worker.start()
     try:
-        async with discord_stage.on_stage(tmp_path, worker=worker) as stage:
-            code = await stage.trains()
-            assert format_code(code) in stage.dms()[-1].content
-            result = await stage.drawn(code, count=2, steps=1, size="64x64")
-            assert (await result.attachments[0].read()).startswith(b"\x89PNG")
-            answer = await stage.anna.slash(stage.channel, "export", code=code)
-            assert answer.response is not None
-            assert_sdxl(await answer.response.attachments[0].read())
+        async with discord_stage.on_stage(folder, worker=worker) as stage:
+            yield stage
     finally:
         await worker.close()
+
+
+async def exports_on_discord(stage: Stage, code: LoraCode) -> None:
+    answer = await stage.anna.slash(stage.channel, "export", code=code)
+    assert answer.response is not None
+    assert_sdxl(await answer.response.attachments[0].read())
+
+
+@pytest.mark.covers("discord", "/train", "form", "/generate", "/generate best", "/export")
+async def test_five_photos_become_pictures_and_a_file_of_sdxl_on_discord(tmp_path: Path) -> None:
+    async with on_discord(tmp_path) as stage:
+        code = await stage.trains()
+        assert format_code(code) in stage.dms()[-1].content
+        answer = await stage.draw(code, best=2)
+        assert "nothing was measured" in text_of(answer)
+        result = await stage.drawn(code, count=2, steps=1, size="64x64")
+        assert (await result.attachments[0].read()).startswith(b"\x89PNG")
+        await exports_on_discord(stage, code)
+
+
+@pytest.mark.soak
+@pytest.mark.covers("discord", "/more", "/export")
+async def test_a_code_of_sdxl_is_trained_further_on_discord(tmp_path: Path) -> None:
+    async with on_discord(tmp_path) as stage:
+        card = shown(await stage.anna.slash(stage.channel, "settings"))
+        await stage.anna.click(card, label="Photos kept 7 days")
+        code = await stage.trains()
+        await stage.anna.slash(stage.channel, "more", code=code, steps=50)
+        await stage.work()
+        assert "has trained for 50 more steps" in stage.dms()[-1].content
+        await exports_on_discord(stage, code)
