@@ -39,12 +39,25 @@ def has_adapters(base: BaseModel) -> bool:
     return bool(filled) or base.lora_hooks.active_adapter is not None
 
 
-@pytest.fixture(scope="session")
-def loaded_tiny() -> Iterator[BaseModel]:
+def load_for_one_thread(name: str) -> Iterator[BaseModel]:
+    """Yield a base model; until it is given back torch computes with one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield load_base_model("tiny")
+    yield load_base_model(name)
     torch.set_num_threads(threads)
+
+
+def lend_unchanged(base: BaseModel) -> Iterator[BaseModel]:
+    """Yield a shared base model; check that its weights and modules are as before the test."""
+    before = weights_hash(base)
+    yield base
+    assert not has_adapters(base)
+    assert weights_hash(base) == before
+
+
+@pytest.fixture(scope="session")
+def loaded_tiny() -> Iterator[BaseModel]:
+    yield from load_for_one_thread("tiny")
 
 
 Weights = list[dict[str, torch.Tensor]]
@@ -78,10 +91,7 @@ def tiny(loaded_tiny: BaseModel, tiny_weights: Weights) -> Iterator[BaseModel]:
 
 @pytest.fixture(scope="session")
 def loaded_tiny_xl() -> Iterator[BaseModel]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield load_base_model("tiny-xl")
-    torch.set_num_threads(threads)
+    yield from load_for_one_thread("tiny-xl")
 
 
 @pytest.fixture(scope="session")
@@ -104,36 +114,24 @@ def diffusers_xl() -> BaseModel:
 
 @pytest.fixture(scope="session")
 def loaded_tiny_klein() -> Iterator[BaseModel]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield load_base_model("tiny-klein")
-    torch.set_num_threads(threads)
+    yield from load_for_one_thread("tiny-klein")
 
 
 @pytest.fixture
 def tiny_klein(loaded_tiny_klein: BaseModel) -> Iterator[BaseModel]:
     """Yield the shared small klein; check that its weights and modules are as before the test."""
-    before = weights_hash(loaded_tiny_klein)
-    yield loaded_tiny_klein
-    assert not has_adapters(loaded_tiny_klein)
-    assert weights_hash(loaded_tiny_klein) == before
+    yield from lend_unchanged(loaded_tiny_klein)
 
 
 @pytest.fixture(scope="session")
 def loaded_tiny_z_image() -> Iterator[BaseModel]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield load_base_model("tiny-zimage")
-    torch.set_num_threads(threads)
+    yield from load_for_one_thread("tiny-zimage")
 
 
 @pytest.fixture
 def tiny_z_image(loaded_tiny_z_image: BaseModel) -> Iterator[BaseModel]:
     """Yield the shared small Z-Image; check that its weights and modules are as before the test."""
-    before = weights_hash(loaded_tiny_z_image)
-    yield loaded_tiny_z_image
-    assert not has_adapters(loaded_tiny_z_image)
-    assert weights_hash(loaded_tiny_z_image) == before
+    yield from lend_unchanged(loaded_tiny_z_image)
 
 
 @pytest.fixture(scope="session")

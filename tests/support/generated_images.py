@@ -8,10 +8,15 @@ import io
 import msgspec
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image
 
 from gpu_worker.generation.denoiser import BatchSizeTuner
 from gpu_worker.generation.generate import GenerationContext, generate
+from gpu_worker.lora.config import NetworkConfig
+from gpu_worker.lora.layers import write_lora
+from gpu_worker.lora.network import init_weights
+from gpu_worker.lora.weights import LoraWeights
 from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import DoneEvent, GenerateRequest, LoraUse, TrainRequest
 from gpu_worker.training.config import TrainingConfig
@@ -74,3 +79,15 @@ def size_of(png: bytes) -> tuple[int, int]:
 def pixels_of(png: bytes) -> npt.NDArray[np.int16]:
     with Image.open(io.BytesIO(png)) as image:
         return np.asarray(image.convert("RGB"), dtype=np.int16)
+
+
+def make_random_lora(base: BaseModel) -> bytes:
+    """Return a LoRA of every module that leaves a mark."""
+    generator = torch.Generator().manual_seed(5)
+    weights = init_weights(list(base.targets_by_name.values()), NetworkConfig(), 4, 2.0, generator)
+    marked = {
+        name: LoraWeights(each.down, torch.randn(each.up.shape, generator=generator) * 0.3, each.alpha)
+        for name, each in weights.items()
+        if isinstance(each, LoraWeights)
+    }
+    return write_lora(base, marked, {}, "float")

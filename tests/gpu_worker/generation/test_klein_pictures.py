@@ -14,15 +14,13 @@ from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.generation import generate, prompts
 from gpu_worker.generation.denoiser import denoise_step
 from gpu_worker.generation.recipes import resolve_recipes
-from gpu_worker.lora.config import NetworkConfig
-from gpu_worker.lora.layers import Adapter, deactivate_all, read_lora, write_lora
-from gpu_worker.lora.network import init_weights
+from gpu_worker.lora.layers import Adapter, deactivate_all, read_lora
 from gpu_worker.lora.weights import LoraWeights
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.flow.klein import tiny as models_tiny_klein
 from gpu_worker.models.text.qwen3.config import SMALL
 from gpu_worker.protocol import GenerateRequest, InitImage
-from tests.support.generated_images import pictures, text_of, use, with_
+from tests.support.generated_images import make_random_lora, pictures, text_of, use, with_
 
 STEPS = 3
 ASKED = with_(steps=STEPS, width_px=96, height_px=128)
@@ -31,15 +29,7 @@ ASKED = with_(steps=STEPS, width_px=96, height_px=128)
 @pytest.fixture(scope="module")
 def lora(loaded_tiny_klein: BaseModel) -> bytes:
     """Return a LoRA of every module that leaves a mark."""
-    generator = torch.Generator().manual_seed(5)
-    targets = list(loaded_tiny_klein.targets_by_name.values())
-    weights = init_weights(targets, NetworkConfig(), 4, 2.0, generator)
-    marked = {
-        name: LoraWeights(each.down, torch.randn(each.up.shape, generator=generator) * 0.3, each.alpha)
-        for name, each in weights.items()
-        if isinstance(each, LoraWeights)
-    }
-    return write_lora(loaded_tiny_klein, marked, {}, "float")
+    return make_random_lora(loaded_tiny_klein)
 
 
 def make_pipeline(base: BaseModel, component: str = "distilled_transformer") -> Any:

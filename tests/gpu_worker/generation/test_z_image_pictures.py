@@ -10,10 +10,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, ZImagePipeline, ZImageTra
 from safetensors.torch import load, save
 from torch import Tensor
 
-from gpu_worker.lora.config import NetworkConfig
-from gpu_worker.lora.layers import Adapter, read_lora, write_lora
-from gpu_worker.lora.network import init_weights
-from gpu_worker.lora.weights import LoraWeights
+from gpu_worker.lora.layers import Adapter, read_lora
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.flow.model import FlowComponents
 from gpu_worker.models.flow.z_image import tiny as models_tiny_z_image
@@ -22,7 +19,7 @@ from gpu_worker.models.flow.z_image.family import Z_IMAGE
 from gpu_worker.models.lora_hooks import find_targets
 from gpu_worker.models.text.qwen3.config import SMALL
 from tests.gpu_worker.generation.test_klein_pictures import ASKED, STEPS, assert_near, our_latents
-from tests.support.generated_images import pictures, size_of, with_
+from tests.support.generated_images import make_random_lora, pictures, size_of, with_
 
 
 def make_z_image_pipeline(parts: FlowComponents, component: str = "distilled_transformer") -> Any:
@@ -55,15 +52,7 @@ def their_latents(base: BaseModel, pipeline: Any) -> Tensor:
 @pytest.fixture(scope="module")
 def lora(loaded_tiny_z_image: BaseModel) -> bytes:
     """Return a LoRA of every module that leaves a mark."""
-    generator = torch.Generator().manual_seed(5)
-    targets = list(loaded_tiny_z_image.targets_by_name.values())
-    weights = init_weights(targets, NetworkConfig(), 4, 2.0, generator)
-    marked = {
-        name: LoraWeights(each.down, torch.randn(each.up.shape, generator=generator) * 0.3, each.alpha)
-        for name, each in weights.items()
-        if isinstance(each, LoraWeights)
-    }
-    return write_lora(loaded_tiny_z_image, marked, {}, "float")
+    return make_random_lora(loaded_tiny_z_image)
 
 
 def test_latents_equal_the_pipelines_of_the_twin(tiny_z_image: BaseModel) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gpu_worker.device.memory_profile import GIB, SMALL_MEMORY, MemoryProfile
+from gpu_worker.device.memory_profile import GIB, MemoryProfile
 from gpu_worker.models.family import KLEIN_ARCHITECTURE, TRANSFORMERS, LoraGroup, ModelFamily, SamplingConfig
 from gpu_worker.models.flow.klein.names import FILE_NAMES
+from gpu_worker.models.flow.records import TRAINING_DEFAULTS, shrink_family
 from gpu_worker.protocol import SHAPES
 
 KLEIN = ModelFamily(
@@ -43,15 +44,8 @@ KLEIN = ModelFamily(
     takes_letters_only=True,
     shapes=SHAPES,
     training_defaults={
-        "resolution_px": 512,  # OneTrainer's presets for small cards
+        **TRAINING_DEFAULTS,
         "steps": 800,  # happyin.space: rank 32 converges in 500 to 1,000; modl: 80 a photo
-        "rank": 16,  # modl: for fewer than 20 photos
-        "alpha": 16.0,  # diffusers' example and ai-toolkit: as the rank
-        "unet_lr": 1e-4,  # diffusers' example, musubi-tuner, ai-toolkit
-        "train_text_encoder": False,
-        "min_snr_gamma": None,
-        "save_precision": "bf16",
-        "checkpoint_every_s": 300.0,
         "sample_every_steps": 200,
         "candidate_every_steps": 200,
         "candidates_from_step": 400,
@@ -71,24 +65,4 @@ KLEIN_BASE = replace(
     KLEIN, sampling=SamplingConfig(steps=50, fast_steps=25, guidance_scale=4.0, has_guidance=True)
 )
 
-#: It has random weights: with high learning rates a few steps already change its pictures visibly.
-TINY_KLEIN = replace(
-    KLEIN,
-    name="tiny-klein",
-    title="the embedded klein for tests",
-    licence="that of LoraCode",
-    memory=SMALL_MEMORY,
-    needs_bf16=False,
-    native_px=128,
-    training_defaults={
-        "steps": 40,
-        "rank": 16,
-        "alpha": 16.0,
-        "unet_lr": 2e-3,
-        "train_text_encoder": False,
-        "min_snr_gamma": None,
-        "checkpoint_every_steps": 20,
-        "sample_every_steps": 20,
-        "candidate_picture_steps": 4,
-    },
-)
+TINY_KLEIN = shrink_family(KLEIN, "tiny-klein", "the embedded klein for tests")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gpu_worker.device.memory_profile import GIB, SMALL_MEMORY, MemoryProfile
+from gpu_worker.device.memory_profile import GIB, MemoryProfile
 from gpu_worker.models.family import (
     TRANSFORMERS,
     Z_IMAGE_ARCHITECTURE,
@@ -14,6 +14,7 @@ from gpu_worker.models.family import (
     NameTable,
     SamplingConfig,
 )
+from gpu_worker.models.flow.records import TRAINING_DEFAULTS, shrink_family
 from gpu_worker.protocol import SHAPES
 
 #: Files have diffusers' paths; query, key and value are one matrix in the model's own code.
@@ -60,15 +61,8 @@ Z_IMAGE = ModelFamily(
     takes_letters_only=True,
     shapes=SHAPES,
     training_defaults={
-        "resolution_px": 512,  # OneTrainer's preset
+        **TRAINING_DEFAULTS,
         "steps": 1500,  # modl: 75 a photo, from 1,500 on
-        "rank": 16,  # modl: for fewer than 20 photos
-        "alpha": 16.0,  # diffusers' example and ai-toolkit: as the rank
-        "unet_lr": 1e-4,  # diffusers' example, musubi-tuner, ai-toolkit
-        "train_text_encoder": False,
-        "min_snr_gamma": None,
-        "save_precision": "bf16",
-        "checkpoint_every_s": 300.0,
         "sample_every_steps": 250,
         "candidate_every_steps": 250,
         "candidates_from_step": 500,
@@ -88,24 +82,4 @@ Z_IMAGE_BASE = replace(
     Z_IMAGE, sampling=SamplingConfig(steps=50, fast_steps=28, guidance_scale=4.0, has_guidance=True)
 )
 
-#: It has random weights: with high learning rates a few steps already change its pictures visibly.
-TINY_Z_IMAGE = replace(
-    Z_IMAGE,
-    name="tiny-zimage",
-    title="the embedded Z-Image for tests",
-    licence="that of LoraCode",
-    memory=SMALL_MEMORY,
-    needs_bf16=False,
-    native_px=128,
-    training_defaults={
-        "steps": 40,
-        "rank": 16,
-        "alpha": 16.0,
-        "unet_lr": 2e-3,
-        "train_text_encoder": False,
-        "min_snr_gamma": None,
-        "checkpoint_every_steps": 20,
-        "sample_every_steps": 20,
-        "candidate_picture_steps": 4,
-    },
-)
+TINY_Z_IMAGE = shrink_family(Z_IMAGE, "tiny-zimage", "the embedded Z-Image for tests")
