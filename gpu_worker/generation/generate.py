@@ -63,7 +63,7 @@ class GenerationContext:
 
     def encode(self, loras: Sequence[LoraUse], recipe: Recipe) -> tuple[AnyAdapter | None, Conditioning]:
         """Return the adapter of LoRAs, and a recipe's prompts as that one has them encoded."""
-        people = regions.assign_people(self.base, loras)
+        people = regions.assign_people(loras)
         if people is None:
             return self._read_prompts(loras, recipe)
         # Each person's region reads the prompt with that person's LoRA alone.

@@ -88,7 +88,7 @@ def attach_loras(
     """Return the recipes with the LoRAs that each picture is drawn with."""
     recipe_loras = []
     for loras in list_lora_uses(request):
-        _, hashes = cache.get(base, loras, regions.assign_people(base, loras))
+        _, hashes = cache.get(base, loras, regions.assign_people(loras))
         named = zip(loras, hashes, strict=True)
         recipe_loras.append(
             tuple(RecipeLora(lora.name, short_hash, lora.strength) for lora, short_hash in named)

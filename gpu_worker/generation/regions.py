@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 
@@ -12,10 +11,8 @@ from torch import Tensor
 
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.inputs.conditioning import Conditioning
-from gpu_worker.models.inputs.regions import MASKS, TRIGGERS
+from gpu_worker.models.inputs.regions import MASKS, TRIGGERS, WORDS
 from gpu_worker.protocol import Crop, LoraUse, Place
-
-log = logging.getLogger(__name__)
 
 _BANDS = (Place.LEFT, Place.MIDDLE, Place.RIGHT)
 #: Share of the steps that look for people; what is where is settled by then.
@@ -29,13 +26,10 @@ _BACKGROUND = -0.5
 _SMOOTHING, _SMOOTHING_ROUNDS = (0.25, 0.5, 0.25), 4
 
 
-def assign_people(base: BaseModel, loras: Sequence[LoraUse]) -> tuple[int | None, ...] | None:
+def assign_people(loras: Sequence[LoraUse]) -> tuple[int | None, ...] | None:
     """Return the number of each LoRA's region, None for one that acts everywhere; None without regions."""
     placed = [lora for lora in loras if lora.place is not Place.EVERYWHERE]
     if len(placed) < 2:
-        return None
-    if not base.has_regions:
-        log.info("%s knows no regions: its LoRAs act on whole pictures", base.name)
         return None
     return tuple(placed.index(lora) if lora in placed else None for lora in loras)
 
@@ -103,18 +97,26 @@ def place_people(
     readings: Sequence[Conditioning],
     latent_size: tuple[int, int],
 ) -> Conditioning:
-    """Return the readings of a prompt with a region for each person; those not named are looked for."""
+    """Return the readings of a prompt with a region for each person.
+
+    Those not named are looked for if the model shows where it looks. Else they stand as their words do.
+    """
     placed = [lora for lora in loras if lora.place is not Place.EVERYWHERE]
     places = [lora.place for lora in placed]
     conditioning = base.join_readings(readings)
+    masks = build_bands(places, *latent_size).to(base.device)
     is_named = Place.FOUND not in places and len(set(places)) == len(places)
-    triggers = None
-    if not is_named:
-        triggers = find_triggers(base, prompt, [lora.trigger for lora in placed])
-    masks = build_bands(places, *latent_size)
-    if triggers is not None:
-        triggers = triggers.to(base.device)
-    return set_masks(conditioning, masks.to(base.device), triggers)
+    if base.has_readings and is_named:
+        return set_masks(conditioning, masks)
+    triggers = find_triggers(base, prompt, [lora.trigger for lora in placed])
+    if triggers is None:
+        return set_masks(conditioning, masks)
+    triggers = triggers.to(base.device)
+    if base.has_readings:
+        return set_masks(conditioning, masks, triggers)
+    is_others = (triggers.sum(0) - triggers).clamp(max=1)
+    words = (1 - is_others).expand(len(conditioning), *triggers.shape)
+    return Conditioning({**set_masks(conditioning, masks).tensors, WORDS: words})
 
 
 def start_search(conditioning: Conditioning, total_steps: int) -> RegionSearch | None:

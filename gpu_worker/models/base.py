@@ -40,7 +40,7 @@ class BaseModel(ABC):
     Every family has a VAE; `denoiser` is what predicts, and the component whose activations are large.
     """
 
-    has_regions = False  #: whether LoRAs of several people can each act in a region of a picture
+    has_readings = False  #: whether each person's region reads the prompt for itself, and is looked for
 
     def __init__(
         self,
@@ -127,12 +127,12 @@ class BaseModel(ABC):
         return conditioning
 
     def join_readings(self, readings: Sequence[Conditioning]) -> Conditioning:
-        """Return readings of one prompt as one, of which each region gets its own; where it has regions."""
-        raise NotImplementedError(f"{self.family.name} has no regions")
+        """Return readings of one prompt as one, of which each region gets its own; by default the first."""
+        return readings[0]
 
+    @abstractmethod
     def find_words(self, prompt: str, words: str) -> list[tuple[int, ...]]:
         """Return where words stand among the tokens of a prompt that is drawn, once for each time they do."""
-        raise NotImplementedError(f"{self.family.name} has no regions")
 
     def component_dtype(self, name: str, dtype: torch.dtype) -> torch.dtype:
         """Return the precision of a component in a memory mode of this one; by default the same."""

@@ -81,9 +81,9 @@ def pixels_of(png: bytes) -> npt.NDArray[np.int16]:
         return np.asarray(image.convert("RGB"), dtype=np.int16)
 
 
-def make_random_lora(base: BaseModel) -> bytes:
+def make_random_lora(base: BaseModel, seed: int = 5) -> bytes:
     """Return a LoRA of every module that leaves a mark."""
-    generator = torch.Generator().manual_seed(5)
+    generator = torch.Generator().manual_seed(seed)
     weights = init_weights(list(base.targets_by_name.values()), NetworkConfig(), 4, 2.0, generator)
     marked = {
         name: LoraWeights(each.down, torch.randn(each.up.shape, generator=generator) * 0.3, each.alpha)

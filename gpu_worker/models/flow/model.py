@@ -15,10 +15,12 @@ from gpu_worker.device.placement import DeviceConfig, empty_cache
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.family import TRANSFORMERS, ModelFamily
 from gpu_worker.models.inputs.conditioning import Conditioning
+from gpu_worker.models.inputs.regions import JointTokens, Regions
 from gpu_worker.models.noise.flow import Flow
 from gpu_worker.models.text.qwen3.encoder import Qwen3Encoder, remove_weights
 
 _TRANSFORMER, _TWIN = TRANSFORMERS
+EMBEDS = "prompt_embeds"  #: in a `Conditioning`, (rows, tokens, width)
 #: Left free on the card beside two transformers, for the activations of a step.
 _STEP_RESERVE_BYTES = 3 * 2**30
 
@@ -73,6 +75,10 @@ class FlowModel(BaseModel):
         """Return the prediction of a transformer, shaped like the latents."""
 
     @abstractmethod
+    def join_tokens(self, height: int, width: int) -> JointTokens:
+        """Return how the transformer lines up the tokens of latents of this size and those of the text."""
+
+    @abstractmethod
     def _build_conditioning(self, prompts: Sequence[str]) -> Conditioning:
         """Return the conditioning of plain prompts."""
 
@@ -103,7 +109,14 @@ class FlowModel(BaseModel):
     def predict(self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         """Return the prediction of the transformer, or of its twin for pictures."""
         transformer = self._place_on_card(self._active_name)
-        return self.predict_with(transformer, latents.to(self.dtype), timesteps, conditioning).float()
+        joint_tokens = self.join_tokens(*latents.shape[-2:])
+        regions = Regions.from_conditioning(conditioning, conditioning.tensors[EMBEDS], joint_tokens)
+        with self.regions.use(regions):
+            return self.predict_with(transformer, latents.to(self.dtype), timesteps, conditioning).float()
+
+    def find_words(self, prompt: str, words: str) -> list[tuple[int, ...]]:
+        """Return where words stand among the tokens."""
+        return self._encoder.find_words(prompt, words)
 
     def encode_prompts(
         self, prompts: Sequence[str], clip_skip: int | None = None, max_token_length: int = 75

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import torch
@@ -20,11 +20,22 @@ from gpu_worker.models.inputs.conditioning import Conditioning
 #: Names of tensors in a `Conditioning`: (rows, people, h, w) from 0 to 1, and while regions are looked for
 #: (rows, people, tokens of a reading), 1 where the person's trigger is.
 MASKS, TRIGGERS = "region_masks", "trigger_tokens"
+#: (rows, people, tokens of the prompt): 0 at the triggers of others, where one reading serves all.
+WORDS = "region_words"
 #: Whose each rank of a layer is: a person's number and how many ranks; None acts everywhere.
 Owners: TypeAlias = tuple[tuple[int | None, int], ...]
 #: A mask's logarithm is added to attention scores; this stands for zero.
 _LEAST_MASK = 1e-6
 _MAX_HALVINGS = 7
+
+
+@dataclass(frozen=True)
+class JointTokens:
+    """How a transformer lines up the tokens of picture and text, which attend to each other."""
+
+    size: tuple[int, int]  #: height and width of the picture in tokens
+    num_image_tokens: int  #: with those that fill it up
+    is_text_first: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,22 +45,30 @@ class Regions:
     masks: Tensor  #: (rows, people, h, w)
     num_readings: int  #: one a person, or one for all
     triggers: Tensor | None = None
+    words: Tensor | None = None  #: (rows, people, tokens of the prompt)
+    joint_tokens: JointTokens | None = None  #: None: layers see tokens of one kind
     _cache: dict[object, Tensor] = field(default_factory=dict)
     _parts: dict[tuple[int, int], Regions] = field(default_factory=dict)
 
     @staticmethod
-    def from_conditioning(conditioning: Conditioning, prompt_embeds: Tensor) -> Regions | None:
+    def from_conditioning(
+        conditioning: Conditioning, prompt_embeds: Tensor, joint_tokens: JointTokens | None = None
+    ) -> Regions | None:
         """Return the regions that a conditioning has; None if it has none."""
-        masks = conditioning.tensors.get(MASKS)
+        tensors = conditioning.tensors
+        masks = tensors.get(MASKS)
         if masks is None:
             return None
         num_readings = prompt_embeds.shape[1] if prompt_embeds.dim() == 4 else 1
-        return Regions(masks, num_readings, conditioning.tensors.get(TRIGGERS))
+        return Regions(masks, num_readings, tensors.get(TRIGGERS), tensors.get(WORDS), joint_tokens)
 
     def select_rows(self, start: int, stop: int) -> Regions:
         """Return the regions of some rows."""
         if (start, stop) not in self._parts:
-            self._parts[start, stop] = Regions(self.masks[start:stop], self.num_readings)
+            words = None if self.words is None else self.words[start:stop]
+            self._parts[start, stop] = replace(
+                self, masks=self.masks[start:stop], triggers=None, words=words, _cache={}, _parts={}
+            )
         return self._parts[start, stop]
 
     def find_size(self, num_tokens: int) -> tuple[int, int]:
@@ -69,26 +88,42 @@ class Regions:
         return self._cache[key]
 
     def mask_tokens(self, num_tokens: int, owners: Owners, dtype: torch.dtype) -> Tensor:
-        """Return a mask for image tokens, (rows, tokens, ranks)."""
+        """Return a mask for image tokens, (rows, tokens, ranks), and for the text's where they are joint."""
         key = ("tokens", num_tokens, owners, dtype)
         if key not in self._cache:
-            pixels = self.mask_pixels(self.find_size(num_tokens), owners, dtype)
-            self._cache[key] = pixels.flatten(2).transpose(1, 2).contiguous()
+            joint = self.joint_tokens
+            size = self.find_size(num_tokens) if joint is None else joint.size
+            mask = self.mask_pixels(size, owners, dtype).flatten(2)
+            if joint is not None:
+                mask = _fill_up(mask, joint.num_image_tokens)
+                words = self._spread_words(num_tokens - joint.num_image_tokens, owners).to(dtype)
+                mask = torch.cat([words, mask] if joint.is_text_first else [mask, words], dim=2)
+            self._cache[key] = mask.transpose(1, 2).contiguous()
         return self._cache[key]
 
     def mask_words(self, num_tokens: int, owners: Owners, dtype: torch.dtype) -> Tensor | None:
-        """Return a mask for text tokens, (1, tokens, ranks): each LoRA has its own reading.
+        """Return a mask for text tokens, (1 or rows, tokens, ranks): each LoRA has its own reading, or words.
 
-        None where there is one reading for all.
+        None where all LoRAs act on all words.
         """
-        if self.num_readings == 1:
+        if self.num_readings == 1 and self.words is None:
             return None
         key = ("words", num_tokens, owners, dtype)
         if key not in self._cache:
-            own_readings = torch.eye(self.num_readings, device=self.masks.device)
-            own_words = own_readings.repeat_interleave(num_tokens // self.num_readings, dim=1)
-            self._cache[key] = _spread(own_words[None], owners).transpose(1, 2).contiguous().to(dtype)
+            spread = self._spread_words(num_tokens, owners)
+            self._cache[key] = spread.transpose(1, 2).contiguous().to(dtype)
         return self._cache[key]
+
+    def _spread_words(self, num_tokens: int, owners: Owners) -> Tensor:
+        if self.num_readings > 1:
+            own_readings = torch.eye(self.num_readings, device=self.masks.device)
+            return _spread(
+                own_readings.repeat_interleave(num_tokens // self.num_readings, dim=1)[None], owners
+            )
+        words = self.words
+        if words is None:
+            words = self.masks.new_ones(*self.masks.shape[:2], num_tokens)
+        return _spread(_fill_up(words[..., :num_tokens], num_tokens), owners)
 
     def bias_words(self, num_queries: int, num_words: int, dtype: torch.dtype) -> Tensor | None:
         """Return what attention from image to text adds to its scores, (rows, 1, queries, words)."""
@@ -150,6 +185,11 @@ class RegionState:
 def flatten_readings(prompt_embeds: Tensor) -> Tensor:
     """Return prompt embeddings, (rows, tokens, width), whose readings lie one behind the other."""
     return prompt_embeds.flatten(1, 2) if prompt_embeds.dim() == 4 else prompt_embeds
+
+
+def _fill_up(mask: Tensor, num_tokens: int) -> Tensor:
+    """Return a mask, (rows, ranks, tokens), of so many tokens; LoRAs act on all that it did not have."""
+    return F.pad(mask, (0, num_tokens - mask.shape[-1]), value=1.0)
 
 
 def _spread(masks: Tensor, owners: Owners) -> Tensor:

@@ -27,7 +27,7 @@ _EMBEDS = "prompt_embeds"  #: (rows, tokens, width); with regions (rows, reading
 class Sd15Model(BaseModel):
     """The frozen components of one Stable Diffusion 1.x."""
 
-    has_regions = True
+    has_readings = True
 
     def __init__(
         self,

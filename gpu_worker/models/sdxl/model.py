@@ -29,7 +29,7 @@ _SIZES = "time_ids"  #: (rows, 6), in pixels
 class SdxlModel(BaseModel):
     """The frozen components of one SDXL."""
 
-    has_regions = True
+    has_readings = True
 
     def __init__(
         self,

@@ -22,6 +22,10 @@ KLEIN = ModelFamily(
             key_prefix="lora_unet_",
             log_name="unet",
             block_classes=("Flux2TransformerBlock", "Flux2SingleTransformerBlock"),
+            text_paths=(
+                *(f"attn.{name}" for name in ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")),
+                *(f"ff_context.{name}" for name in ("linear_in", "linear_out")),
+            ),
             file_names=FILE_NAMES,
         ),
     ),

@@ -11,13 +11,12 @@ from torch import Tensor
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.models.family import ModelFamily
 from gpu_worker.models.flow.klein.config import PATCH_SIDE, TEXT_LAYERS, compute_mu
-from gpu_worker.models.flow.model import FlowComponents, FlowModel
+from gpu_worker.models.flow.model import EMBEDS, FlowComponents, FlowModel
 from gpu_worker.models.inputs.conditioning import Conditioning
 from gpu_worker.models.inputs.latents import LatentDistribution
+from gpu_worker.models.inputs.regions import JointTokens
 from gpu_worker.models.noise.flow import TRAIN_TIMESTEPS, Flow, FlowConfig
 from gpu_worker.models.text.qwen3.encoder import Qwen3Encoder
-
-_EMBEDS = "prompt_embeds"  #: (rows, tokens, three widths)
 
 
 class KleinModel(FlowModel):
@@ -49,7 +48,7 @@ class KleinModel(FlowModel):
         self, transformer: Any, latents: Tensor, timesteps: Tensor, conditioning: Conditioning
     ) -> Tensor:
         """Return the transformer's prediction: a token for each packed latent."""
-        embeds = conditioning.tensors[_EMBEDS].to(self.dtype)
+        embeds = conditioning.tensors[EMBEDS].to(self.dtype)
         height, width = latents.shape[-2:]
         model_pred: Tensor = transformer(
             hidden_states=latents.flatten(2).transpose(1, 2),
@@ -59,6 +58,10 @@ class KleinModel(FlowModel):
             img_ids=_list_positions(height, width, 1, latents.device),
         ).sample
         return model_pred.transpose(1, 2).reshape(len(latents), -1, height, width)
+
+    def join_tokens(self, height: int, width: int) -> JointTokens:
+        """Return the text's tokens first, then one for each packed latent."""
+        return JointTokens((height, width), height * width, is_text_first=True)
 
     def to_model_latents(self, mean: Tensor, std: Tensor) -> LatentDistribution:
         """Return the distribution of packed latents, normalised by the VAE's statistics."""
@@ -80,7 +83,7 @@ class KleinModel(FlowModel):
     def _build_conditioning(self, prompts: Sequence[str]) -> Conditioning:
         with self.text_encoders_on_card():
             embeds = self._encoder.encode(prompts).hidden_states
-        return Conditioning({_EMBEDS: embeds.to(self.device)})
+        return Conditioning({EMBEDS: embeds.to(self.device)})
 
 
 def pack(latents: Tensor) -> Tensor:

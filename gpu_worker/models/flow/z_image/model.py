@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,15 +11,17 @@ from torch import Tensor
 
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.models.family import ModelFamily
-from gpu_worker.models.flow.model import FlowComponents, FlowModel
+from gpu_worker.models.flow.model import EMBEDS, FlowComponents, FlowModel
 from gpu_worker.models.flow.z_image.config import PATCH_SIDE, TEXT_LAYERS
 from gpu_worker.models.inputs.conditioning import Conditioning
 from gpu_worker.models.inputs.latents import LatentDistribution
+from gpu_worker.models.inputs.regions import JointTokens
 from gpu_worker.models.noise.flow import TRAIN_TIMESTEPS, Flow, FlowConfig
 from gpu_worker.models.text.qwen3.encoder import Qwen3Encoder
 
-_EMBEDS = "prompt_embeds"  #: (rows, most tokens, width)
 _MASK = "prompt_mask"  #: (rows, most tokens): which are of the prompt
+#: The transformer fills up pictures and texts to multiples of so many tokens (diffusers' SEQ_MULTI_OF).
+_TOKENS_STEP = 32
 
 
 class ZImageModel(FlowModel):
@@ -40,12 +43,18 @@ class ZImageModel(FlowModel):
         self, transformer: Any, latents: Tensor, timesteps: Tensor, conditioning: Conditioning
     ) -> Tensor:
         """Return the transformer's prediction, the right way round."""
-        embeds = conditioning.tensors[_EMBEDS].to(self.dtype)
+        embeds = conditioning.tensors[EMBEDS].to(self.dtype)
         prompts = [row[mask > 0] for row, mask in zip(embeds, conditioning.tensors[_MASK], strict=True)]
         pictures = list(latents.unsqueeze(2).unbind())  # each is a film of one frame
         times = (TRAIN_TIMESTEPS - timesteps.to(latents.device)) / TRAIN_TIMESTEPS
         predictions = transformer(pictures, times, prompts, return_dict=False)[0]
         return -torch.stack(list(predictions)).squeeze(2)
+
+    def join_tokens(self, height: int, width: int) -> JointTokens:
+        """Return the picture's tokens first, filled up, then those of the text."""
+        size = height // PATCH_SIDE, width // PATCH_SIDE
+        num_tokens = math.ceil(size[0] * size[1] / _TOKENS_STEP) * _TOKENS_STEP
+        return JointTokens(size, num_tokens, is_text_first=False)
 
     def to_model_latents(self, mean: Tensor, std: Tensor) -> LatentDistribution:
         """Return the distribution of what the VAE made, shifted and scaled."""
@@ -62,4 +71,4 @@ class ZImageModel(FlowModel):
         with self.text_encoders_on_card():
             encoded = self._encoder.encode(prompts)
         mask = encoded.mask.to(encoded.hidden_states.dtype)
-        return Conditioning({_EMBEDS: encoded.hidden_states.to(self.device), _MASK: mask.to(self.device)})
+        return Conditioning({EMBEDS: encoded.hidden_states.to(self.device), _MASK: mask.to(self.device)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,6 +55,24 @@ class Qwen3Encoder:
         )
         layers = [output.hidden_states[layer] for layer in self._layers]
         return Qwen3Embeddings(torch.cat(layers, dim=-1), mask)
+
+    def find_words(self, prompt: str, words: str) -> list[tuple[int, ...]]:
+        """Return the places of words among the tokens of a prompt, once for each time they stand there."""
+        plain_prompt = remove_weights(prompt)
+        chat = self._to_chat(plain_prompt)
+        shift = chat.index(plain_prompt)
+        spans = self.tokenizer(
+            chat, truncation=True, max_length=self.max_tokens, return_offsets_mapping=True
+        )["offset_mapping"]
+        found = (
+            tuple(
+                place
+                for place, (start, stop) in enumerate(spans)
+                if start < shift + match.end() and stop > shift + match.start()
+            )
+            for match in re.finditer(rf"(?<!\w){re.escape(words)}(?!\w)", plain_prompt, re.IGNORECASE)
+        )
+        return [places for places in found if places]
 
     def _to_chat(self, prompt: str) -> str:
         turn = [{"role": "user", "content": prompt}]
