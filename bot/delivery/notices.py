@@ -26,7 +26,7 @@ from bot.media.storage import Storage
 from bot.texts import translate, use_language
 from bot.texts.cards import notice_reply
 from bot.texts.photo_sets import set_reminder
-from bot.texts.results import acceleration_note, remove_disallowed_pictures, result_title
+from bot.texts.results import acceleration_note, remove_disallowed_pictures, result_title, weights_note
 from gpu_worker.protocol import FallbackCause
 
 log = logging.getLogger(__name__)
@@ -165,9 +165,13 @@ class NoticeOutbox(Outbox[Notice]):
             job.code
         )
         reply = notice_reply(notice, await asyncio.to_thread(_existing_paths, paths), keeps_photos)
-        if notice.kind is NoticeKind.GENERATE_DONE and (note := await self._compare_acceleration(job)):
-            reply = replace(reply, text=f"{reply.text}\n{note}")
+        if notice.kind is NoticeKind.GENERATE_DONE:
+            notes = (await self._compare_acceleration(job), await self._note_weights(job))
+            reply = replace(reply, text="\n".join(filter(None, (reply.text, *notes))))
         return reply
+
+    async def _note_weights(self, job: Job) -> str:
+        return weights_note(await self._database.results.list_pictures(job.id))
 
     async def _compare_acceleration(self, job: Job) -> str:
         """Return the sentence for fast pictures made from others that another acceleration drew; or ""."""

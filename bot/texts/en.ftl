@@ -395,6 +395,7 @@ best-told = The best match of { $count }: likeness { $chosen }. The others: { $o
 best-nobody = no clear face
 together-told = Likeness of each: { $likenesses }.
 best-not-told = I could not tell which is the best match, so here they all are.
+result-without-weights = This base model reads no weights such as (word:1.3), so they were left out.
 result-drawn-otherwise = Fast pictures are drawn in another way since { $result }, so these may differ from it.
 best-unknown = I cannot compare the likeness of pictures of { $code }: nothing was measured when it was trained. Ask for { $count } without “best”, and you choose.
 recipe-prompt = Prompt: { $prompt }

@@ -394,6 +394,7 @@ best-told = La più somigliante su { $count }: somiglianza { $chosen }. Le altre
 best-nobody = nessun viso nitido
 together-told = Somiglianza di ognuno: { $likenesses }.
 best-not-told = Non so dire quale sia la più somigliante, quindi eccole tutte.
+result-without-weights = Questo modello di base non legge pesi come (parola:1.3), quindi non sono stati usati.
 result-drawn-otherwise = Dopo { $result } le immagini veloci si disegnano in un altro modo: queste possono essere diverse.
 best-unknown = Non posso confrontare la somiglianza delle immagini di { $code }: durante l'addestramento non è stato misurato nulla. Chiedine { $count } senza «best», e scegli tu.
 recipe-prompt = Descrizione: { $prompt }

@@ -24,6 +24,7 @@ _SETTING_PATTERN = re.compile(r'([A-Z][A-Za-z ]*): ("[^"]*"|[^,]*)')
 
 
 _ACCELERATION_PATTERN = re.compile(r"Acceleration: ([^,]+)")
+_IGNORED_WEIGHTS = "Emphasis: Ignore,"
 _SHOWN_SETTINGS = (
     ("Size", "recipe-size"),
     ("Steps", "recipe-steps"),
@@ -61,6 +62,12 @@ def acceleration_note(
     if not are_fast or not all(recipes) or len(names) == 1:
         return ""
     return translate("result-drawn-otherwise", result=f"#{source.id}")
+
+
+def weights_note(pictures: Sequence[Picture]) -> str:
+    """Return the sentence for pictures whose base model left weights out; "" if there were none."""
+    is_ignored = any(_IGNORED_WEIGHTS in picture.recipe.rpartition("\n")[2] for picture in pictures)
+    return translate("result-without-weights") if is_ignored else ""
 
 
 def result_title(job: Job) -> str:

@@ -43,6 +43,7 @@ class Recipe:
     variation_seed: int = 0
     denoising_strength: float | None = None  #: of a picture it began from
     acceleration: RecipeLora | None = None  #: the LoRA that lets the base model draw in few steps
+    ignores_weights: bool = False  #: the prompt has weights, which the base model does not read
 
     def format_parameters(self) -> str:
         """Return the text as web UIs read it back: prompt, negative prompt, one line of settings."""
@@ -71,6 +72,8 @@ class Recipe:
         if self.variation_strength:
             settings["Variation seed"] = str(self.variation_seed)
             settings["Variation seed strength"] = f"{self.variation_strength:g}"
+        if self.ignores_weights:
+            settings["Emphasis"] = "Ignore"
         settings["RNG"] = (
             "CPU"  # noise is drawn there on every device; AUTOMATIC1111 takes the GPU without it
         )

@@ -18,6 +18,7 @@ from gpu_worker.lora.cache import AdapterCache
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.inputs.pixels import Size
 from gpu_worker.models.sources.acceleration_recipes import SamplingRecipe
+from gpu_worker.models.text.clip.prompts import has_weights
 from gpu_worker.protocol import SAMPLERS, GenerateRequest, LoraUse
 
 SIDES_PX = range(64, 2048 + 1, 8)
@@ -44,6 +45,7 @@ def resolve_recipes(
         raise BadInput(JobProblem.NO_GUIDANCE, model=base.family.title)
     negative_prompts = (request.negative_prompt, request.style_negative_prompt if has_guidance else "")
     width_px, height_px = _resolve_size_px(base, request)
+    prompts = (request.prompt, *negative_prompts)
     is_accelerated = request.is_fast and request.sampler.lower() in ("", SAMPLERS[0])
     acceleration = acceleration if is_accelerated else None
     defaults = _choose_defaults(base, request, acceleration)
@@ -61,6 +63,7 @@ def resolve_recipes(
         variation_seed=request.variation_seed,
         denoising_strength=None if request.init_image is None else request.init_image.denoising_strength,
         acceleration=RecipeLora(acceleration.name, acceleration.short_hash) if acceleration else None,
+        ignores_weights=not base.family.reads_weights and any(map(has_weights, prompts)),
     )
     if request.strengths:
         return [first_recipe] * len(request.strengths)

@@ -153,6 +153,7 @@ class ModelFamily:
     #: Whether a ratio of sides keeps the native area, as of models trained on many; else the short side.
     ratio_keeps_area: bool = False
     needs_bf16: bool = False  #: it overflows in fp16
+    reads_weights: bool = True  #: weights in prompts, `(word:1.3)`, have an effect
     takes_letters_only: bool = False  #: its tokenizer tears triggers with digits apart
     size_step_px: int = 8  #: sides of pictures are multiples of it
     #: What a LoRA file says of its base model.

@@ -67,6 +67,7 @@ class FakeBackend:
         #: How alike each picture of a drawing is, where that is asked for; none: nothing is said of it.
         self.picture_likenesses: list[float] = []
         self.acceleration = ""  # the LoRA that fast pictures are drawn with
+        self.ignores_weights = False  # in prompts, and its recipes say so
         self.preview_png: bytes | None = None  # a picture that a generation gives at every step
         self.max_concurrency = 0  # the most jobs that ran at the same time
         self._running_count = 0
@@ -221,7 +222,10 @@ class FakeBackend:
             return FailedEvent(job_id=job_id, attempt=attempt, problem=self.fail_with)
         if isinstance(request, TrainRequest):
             return DoneEvent(job_id=job_id, attempt=attempt, lora=self.lora)
-        recipes = tuple(_format_recipe(request, number, self.acceleration) for number in range(request.count))
+        more = "Emphasis: Ignore, " if self.ignores_weights else ""
+        if self.acceleration and request.is_fast:
+            more += f"Acceleration: {self.acceleration}, "
+        recipes = tuple(_format_recipe(request, number, more) for number in range(request.count))
         likenesses = self.picture_likenesses if request.reference_pictures else []
         people = sum(lora.place is not Place.EVERYWHERE for lora in request.loras)
         bands = tuple(Crop(number / people, 0.0, 1 / people, 1.0) for number in range(people))
@@ -236,15 +240,14 @@ class FakeBackend:
         )
 
 
-def _format_recipe(request: GenerateRequest, number: int, acceleration: str) -> str:
-    acceleration_text = f"Acceleration: {acceleration}, " if acceleration and request.is_fast else ""
+def _format_recipe(request: GenerateRequest, number: int, more_settings: str) -> str:
     hashes = ", ".join(f"{lora.name}: {lora.sha256[:12]}" for lora in request.loras)
     size = f"{request.width_px or 512}x{request.height_px or 512}"
     return (
         f"{request.prompt}\nSteps: {request.steps or 25}, Sampler: {request.sampler or 'DPM++ 2M Karras'}, "
         f"CFG scale: {7.5 if request.guidance_scale is None else request.guidance_scale:g}, "
         f"Seed: {(request.seed or 0) + number}, Size: {size}, Model: fake, "
-        f'{acceleration_text}Lora hashes: "{hashes}"'
+        f'{more_settings}Lora hashes: "{hashes}"'
     )
 
 

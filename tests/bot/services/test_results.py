@@ -403,6 +403,17 @@ async def test_results_from_before_there_were_fast_pictures_are_drawn_as_they_we
     assert len(shown.pictures) == 2
 
 
+async def test_pictures_of_a_model_that_reads_no_weights_say_so(room: EngineRoom) -> None:
+    job = await drawn(room)
+    await pressed(room, f"again:{job.id}")
+    assert "weights" not in room.chat.edits[-1][1].text
+    room.backend.ignores_weights = True
+    await pressed(room, f"again:{job.id}")
+    assert room.chat.edits[-1][1].text.endswith(
+        "This base model reads no weights such as (word:1.3), so they were left out."
+    )
+
+
 async def test_fast_pictures_made_from_those_of_another_acceleration_say_so(room: EngineRoom) -> None:
     job = await drawn(room)
     await pressed(room, f"again:{job.id}")

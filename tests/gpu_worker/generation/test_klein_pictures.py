@@ -192,3 +192,17 @@ def test_a_style_s_negative_words_are_left_out(tiny_klein: BaseModel, tiny: Base
     request = with_(style_negative_prompt="photo")
     assert resolve_recipes(tiny_klein, request)[0].negative_prompt == ""
     assert resolve_recipes(tiny, request)[0].negative_prompt == "photo"
+
+
+def test_weights_are_left_out_and_the_recipe_says_so(
+    tiny_klein: BaseModel, tiny_z_image: BaseModel, tiny: BaseModel
+) -> None:
+    weighted = with_(prompt="a (red:1.3), [big] sun(hat) BREAK now")
+    plain = with_(prompt="a red, big sunhat now")
+    for base in (tiny_klein, tiny_z_image):
+        recipe = resolve_recipes(base, weighted)[0]
+        assert "Emphasis: Ignore," in recipe.format_parameters()
+        assert "Emphasis" not in resolve_recipes(base, plain)[0].format_parameters()
+        ours, theirs = (base.encode_weighted_prompts([each.prompt]).tensors for each in (weighted, plain))
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert "Emphasis" not in resolve_recipes(tiny, weighted)[0].format_parameters()

@@ -58,6 +58,7 @@ Z_IMAGE = ModelFamily(
     ),
     parks_text_encoders=True,
     needs_bf16=True,
+    reads_weights=False,  # as in ComfyUI: a language model's hidden states are not scaled
     takes_letters_only=True,
     shapes=SHAPES,
     training_defaults={

@@ -77,6 +77,11 @@ def parse_prompt(prompt: str) -> list[PromptPart]:
     return _merge_parts(parts)
 
 
+def has_weights(prompt: str) -> bool:
+    """Return whether a part of a prompt has a weight."""
+    return any(part.weight != 1.0 for part in parse_prompt(prompt))
+
+
 def _read_weight(digits: str | None) -> float | None:
     """Return the number that digits and dots begin with; 1.0 for dots alone, None without digits."""
     if digits is None:

@@ -84,4 +84,4 @@ class Qwen3Encoder:
 
 def remove_weights(prompt: str) -> str:
     """Return a prompt without AUTOMATIC1111's weights, of which a language model knows nothing."""
-    return " ".join(part.text.strip() for part in parse_prompt(prompt)).strip()
+    return "".join(" " * part.begins_chunk + part.text for part in parse_prompt(prompt)).strip()
