@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -90,7 +91,7 @@ async def test_a_forgotten_account_is_in_no_table(room: EngineRoom, tmp_path: Pa
     account = await room.ledger.accounts.get_or_create(ANNA)
     await room.ledger.accounts.get_or_create(BERT)
     await confirmed(room)
-    with sqlite3.connect(tmp_path / "ledger.sqlite3") as db:
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite3")) as db:
         tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         naming = {
             (table, key[3])
