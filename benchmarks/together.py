@@ -31,7 +31,8 @@ from torch import Tensor
 from benchmarks.likeness import PEOPLE, LikenessContext
 from benchmarks.rows import FigureRow, Goal, GoalVerdict
 from benchmarks.small_base import measures
-from gpu_worker.generation.generate import GenerationContext, generate
+from gpu_worker.generation.context import GenerationContext
+from gpu_worker.generation.generate import generate
 from gpu_worker.models.registry import load_base_model
 from gpu_worker.models.sd15.drawn.judge import IdentityModel
 from gpu_worker.protocol import DoneEvent, GenerateRequest, LoraUse, Place

@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.measure import peak_bytes
 from benchmarks.probes.task import DTYPES, make_training_task, random_lora
 from gpu_worker.generation import generate
-from gpu_worker.generation.generate import GenerationContext
+from gpu_worker.generation.context import GenerationContext
 from gpu_worker.lora import file as lora_file
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.registry import load_base_model

@@ -13,7 +13,8 @@ from diffusers import StableDiffusionPipeline
 
 from benchmarks.probes.drawing import PROMPT
 from benchmarks.probes.task import DTYPES, parse_arguments, random_lora
-from gpu_worker.generation.generate import GenerationContext, generate
+from gpu_worker.generation.context import GenerationContext
+from gpu_worker.generation.generate import generate
 from gpu_worker.lora import file as lora_file
 from gpu_worker.lora.acceleration import Acceleration
 from gpu_worker.models.base import BaseModel

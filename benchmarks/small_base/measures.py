@@ -9,7 +9,7 @@ from typing import Any
 
 import drawn
 from gpu_worker.generation import generate
-from gpu_worker.generation.generate import GenerationContext
+from gpu_worker.generation.context import GenerationContext
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.sd15.drawn.judge import DrawingAttributes, IdentityModel
 from gpu_worker.protocol import DoneEvent, GenerateRequest, LoraUse, TrainRequest, WorkerEvent

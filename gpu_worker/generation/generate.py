@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,15 +20,11 @@ from gpu_worker.device import memory_modes, placement
 from gpu_worker.device.memory_modes import ComputeError, NotFinite, OutOfMemory
 from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.generation import image_file, regions
-from gpu_worker.generation.denoiser import BatchedDenoiser, BatchSizeTuner, DenoisingImage
-from gpu_worker.generation.identity import IdentityEncoder
+from gpu_worker.generation.context import GenerationContext
+from gpu_worker.generation.denoiser import DenoisingImage
 from gpu_worker.generation.image_file import Recipe
-from gpu_worker.generation.preview import LatentPreviewer
-from gpu_worker.generation.prompts import PromptCache
 from gpu_worker.generation.recipes import attach_loras, list_lora_uses, render_size_px, resolve_recipes
 from gpu_worker.lora import layers
-from gpu_worker.lora.acceleration import Acceleration
-from gpu_worker.lora.cache import AdapterCache
 from gpu_worker.lora.layers import AnyAdapter
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.inputs.conditioning import Conditioning
@@ -35,7 +33,6 @@ from gpu_worker.protocol import (
     Crop,
     DoneEvent,
     GenerateRequest,
-    LoraUse,
     PreviewEvent,
     ProgressEvent,
     StartedEvent,
@@ -46,62 +43,6 @@ from gpu_worker.protocol import (
 _MIN_SINE = 1e-3
 #: The first preview follows this step: after one, nothing can be made out yet.
 FIRST_PREVIEW_STEP = 2
-
-
-class GenerationContext:
-    """What is kept between requests on one base model: adapters, denoiser, preview and identity models."""
-
-    def __init__(
-        self, base: BaseModel, tuner: BatchSizeTuner | None = None, acceleration: Acceleration | None = None
-    ) -> None:
-        self.base, self.acceleration = base, acceleration
-        self.adapter_cache = AdapterCache()
-        self.prompt_cache = PromptCache()
-        self.identity_encoder = IdentityEncoder(base)
-        self.denoiser = BatchedDenoiser(base, tuner)
-        self._previewer: LatentPreviewer | None = None
-
-    def encode(self, loras: Sequence[LoraUse], recipe: Recipe) -> tuple[AnyAdapter | None, Conditioning]:
-        """Return the adapter of LoRAs, and a recipe's prompts as that one has them encoded."""
-        people = regions.assign_people(loras)
-        if people is None:
-            return self._read_prompts(loras, recipe)
-        # Each person's region reads the prompt with that person's LoRA alone.
-        readings = [
-            self._read_prompts(reader_loras, recipe)[1]
-            for reader_loras in regions.list_reader_loras(loras, people)
-        ]
-        latent_size = self.base.latent_shape(render_size_px(self.base, recipe))[1:]
-        conditioning = regions.place_people(self.base, loras, recipe.prompt, readings, latent_size)
-        return self._load_adapter(loras, recipe, people), conditioning
-
-    def _read_prompts(
-        self, loras: Sequence[LoraUse], recipe: Recipe
-    ) -> tuple[AnyAdapter | None, Conditioning]:
-        adapter = self._load_adapter(loras, recipe)
-        key = (*((use.sha256, use.strength) for use in loras), recipe.acceleration)
-        return adapter, self.prompt_cache.encode(self.base, recipe, adapter, key)
-
-    def _load_adapter(
-        self, loras: Sequence[LoraUse], recipe: Recipe, people: tuple[int | None, ...] | None = None
-    ) -> AnyAdapter | None:
-        adapter, _ = self.adapter_cache.get(self.base, loras, people)
-        if self.acceleration is not None and recipe.acceleration is not None:
-            return self.acceleration.stack_on(adapter)
-        return adapter
-
-    def free_adapters(self) -> None:
-        """Drop adapters and prompts that no picture in the making uses."""
-        self.adapter_cache.clear()
-        self.prompt_cache = PromptCache()
-        if self.acceleration is not None:
-            self.acceleration.clear()
-
-    def render_preview(self, latents: Tensor) -> bytes:
-        """Return a small PNG of latents, (1, channels, h, w)."""
-        if self._previewer is None:
-            self._previewer = LatentPreviewer(self.base)
-        return self._previewer.render_png(latents)
 
 
 def generate(context: GenerationContext, request: GenerateRequest) -> Generator[WorkerEvent, None, None]:
@@ -118,7 +59,7 @@ def generate(context: GenerationContext, request: GenerateRequest) -> Generator[
     while True:
         try:
             attempt = _GenerationAttempt(context, request, recipes, is_full_precision)
-            pictures, crops = yield from attempt.run()
+            drawn = yield from attempt.run()
             break
         except Exception as error:
             compute_error = memory_modes.as_compute_error(error)
@@ -130,20 +71,23 @@ def generate(context: GenerationContext, request: GenerateRequest) -> Generator[
         # Not in the handler above: there the exception would keep the failed pass's tensors alive.
         placement.empty_cache()
     embed = context.identity_encoder.embed
-    recipe_texts = tuple(
-        recipe.format_parameters()
-        for recipe in attach_loras(context.base, context.adapter_cache, request, recipes)
-    )
     yield DoneEvent(
         job_id=request.job_id,
         attempt=request.attempt,
-        pictures=pictures,
-        recipes=recipe_texts,
+        pictures=drawn.pictures,
+        recipes=tuple(recipe.format_parameters() for recipe in drawn.recipes),
         elapsed_s=time.monotonic() - started_at,
-        picture_embeddings=embed(pictures, crops) if request.reference_pictures else (),
+        picture_embeddings=embed(drawn.pictures, drawn.crops) if request.reference_pictures else (),
         reference_embeddings=embed(request.reference_pictures),
-        regions=crops,
+        regions=drawn.crops,
     )
+
+
+@dataclass(frozen=True)
+class _DrawnPictures:
+    pictures: tuple[bytes, ...]
+    recipes: tuple[Recipe, ...]
+    crops: tuple[tuple[Crop, ...], ...]  #: of each picture, each person's; () without regions
 
 
 class _GenerationAttempt:
@@ -160,10 +104,12 @@ class _GenerationAttempt:
         self._is_full_precision = is_full_precision
         self._last_preview_at: float | None = None
 
-    def run(self) -> Generator[WorkerEvent, None, tuple[tuple[bytes, ...], tuple[tuple[Crop, ...], ...]]]:
+    def run(self) -> Generator[WorkerEvent, None, _DrawnPictures]:
         context, request = self._context, self._request
         recipes = attach_loras(context.base, context.adapter_cache, request, self._recipes)
         images: list[DenoisingImage] = []
+        # One thread, so that few pixels wait in memory.
+        file_writer = ThreadPoolExecutor(1, thread_name_prefix="picture-files")
         try:
             img2img_init = _encode_init_image(context.base, request, recipes[0])
             with context.base.use_precision(self._is_full_precision):
@@ -174,33 +120,49 @@ class _GenerationAttempt:
                 ]
             for image in images:
                 image.is_full_precision = self._is_full_precision
-            total_steps = sum(image.total_steps for image in images)
-            yield StartedEvent(job_id=request.job_id, attempt=request.attempt, step=0, steps=total_steps)
+            yield self._started(images)
             context.denoiser.add(images)
-            yield from self._denoise(images, total_steps)
-            pictures: list[bytes] = []
-            for image, recipe in zip(images, recipes, strict=True):
-                if pictures:  # a training may take a step before the next one is decoded
-                    yield self._report_progress(total_steps, total_steps)
-                pictures.append(decode_to_png(context.base, image.latents, recipe))
+            files = yield from self._denoise(images, recipes, file_writer)
             crops = tuple(regions.list_regions(image.conditioning) for image in images)
-            return tuple(pictures), crops if any(crops) else ()
+            pictures = tuple(file.result() for file in files)
+            return _DrawnPictures(pictures, tuple(recipes), crops if any(crops) else ())
         finally:
+            file_writer.shutdown(cancel_futures=True)
             context.denoiser.remove(images)
             layers.deactivate_all(context.base)
 
     def _denoise(
-        self, images: Sequence[DenoisingImage], total_steps: int
-    ) -> Generator[WorkerEvent, None, None]:
-        reported_steps = 0
-        while reported_steps < total_steps:
+        self, images: Sequence[DenoisingImage], recipes: Sequence[Recipe], file_writer: ThreadPoolExecutor
+    ) -> Generator[WorkerEvent, None, list[Future[bytes]]]:
+        """Denoise and decode the pictures; return their files, which are written beside the next steps.
+
+        Between any two steps or decodings a training may take a step.
+        """
+        files: dict[int, Future[bytes]] = {}
+        total_steps, reported_steps = sum(image.total_steps for image in images), 0
+        while len(files) < len(images):
             steps_done = sum(image.steps_done for image in images)
+            done = [index for index, image in enumerate(images) if image.is_done and index not in files]
             if steps_done > reported_steps:  # also if another request denoised these pictures too
                 reported_steps = steps_done
                 yield self._report_progress(reported_steps, total_steps)
                 yield from self._emit_preview(images)
+            elif done:
+                index = done[0]
+                pixels = self._context.base.decode(images[index].latents)
+                upscale_factor = self._context.base.family.sampling.upscale_factor
+                files[index] = file_writer.submit(
+                    self._context.encode_png, pixels, recipes[index], upscale_factor
+                )
+                if len(files) < len(images):
+                    yield self._report_progress(reported_steps, total_steps)
             else:
                 self._context.denoiser.step(next(image for image in images if not image.is_done))
+        return [files[index] for index in range(len(images))]
+
+    def _started(self, images: Sequence[DenoisingImage]) -> StartedEvent:
+        steps = sum(image.total_steps for image in images)
+        return StartedEvent(job_id=self._request.job_id, attempt=self._request.attempt, step=0, steps=steps)
 
     def _report_progress(self, step: int, steps: int) -> ProgressEvent:
         request = self._request

@@ -13,7 +13,7 @@ from gpu_worker.device import placement
 from gpu_worker.device.convolutions import use_channels_last
 from gpu_worker.device.memory_profile import WeightStorage
 from gpu_worker.generation import generate as generation
-from gpu_worker.generation.generate import GenerationContext
+from gpu_worker.generation.context import GenerationContext
 from gpu_worker.kohya.external.trainer import SdScriptsTrainer
 from gpu_worker.lora.acceleration import Acceleration
 from gpu_worker.memory.plan import AUTO

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from gpu_worker.generation.context import GenerationContext
 from gpu_worker.generation.denoiser import BatchSizeTuner
-from gpu_worker.generation.generate import GenerationContext, generate
+from gpu_worker.generation.generate import generate
 from gpu_worker.lora.config import NetworkConfig
 from gpu_worker.lora.layers import write_lora
 from gpu_worker.lora.network import init_weights

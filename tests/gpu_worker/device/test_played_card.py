@@ -14,7 +14,8 @@ from PIL import Image
 
 from gpu_worker.device.convolutions import use_channels_last
 from gpu_worker.device.memory_modes import MemoryMode
-from gpu_worker.generation.generate import GenerationContext, generate
+from gpu_worker.generation.context import GenerationContext
+from gpu_worker.generation.generate import generate
 from gpu_worker.lora import file as lora_file
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.registry import load_base_model

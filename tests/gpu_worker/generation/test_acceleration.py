@@ -13,7 +13,8 @@ import torch
 from diffusers import DDIMScheduler, LCMScheduler, StableDiffusionPipeline
 from safetensors.torch import load, load_file, save_file
 
-from gpu_worker.generation.generate import GenerationContext, generate
+from gpu_worker.generation.context import GenerationContext
+from gpu_worker.generation.generate import generate
 from gpu_worker.generation.recipes import resolve_recipes
 from gpu_worker.lora.acceleration import Acceleration
 from gpu_worker.models.base import BaseModel

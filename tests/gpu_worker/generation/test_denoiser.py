@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from gpu_worker.generation import generate
+from gpu_worker.generation.context import GenerationContext
 from gpu_worker.generation.denoiser import BatchSizeTuner
-from gpu_worker.generation.generate import GenerationContext
 from gpu_worker.lora import file as lora_file
 from gpu_worker.lora.weights import LoraWeights
 from gpu_worker.models.base import BaseModel

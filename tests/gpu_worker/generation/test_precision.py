@@ -10,7 +10,8 @@ import torch
 
 from gpu_worker.device.memory_modes import MemoryMode, NotFinite
 from gpu_worker.errors import BadInput
-from gpu_worker.generation.generate import GenerationContext, generate
+from gpu_worker.generation.context import GenerationContext
+from gpu_worker.generation.generate import generate
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.registry import load_base_model
 from gpu_worker.protocol import (

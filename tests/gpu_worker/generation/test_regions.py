@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from gpu_worker.generation.generate import GenerationContext, generate
+from gpu_worker.generation.context import GenerationContext
+from gpu_worker.generation.generate import generate
 from gpu_worker.generation.regions import (
     build_bands,
     find_regions,

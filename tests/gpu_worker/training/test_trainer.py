@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from gpu_worker.errors import BadInput
-from gpu_worker.generation.generate import GenerationContext, generate
+from gpu_worker.generation.context import GenerationContext
+from gpu_worker.generation.generate import generate
 from gpu_worker.lora import file as lora_file
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.registry import load_base_model

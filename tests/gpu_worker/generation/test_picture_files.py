@@ -1,0 +1,73 @@
+"""Files of finished pictures are written while the next ones are denoised."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from torch import Tensor
+
+from gpu_worker.generation import image_file
+from gpu_worker.generation.context import GenerationContext
+from gpu_worker.generation.denoiser import BatchSizeTuner
+from gpu_worker.generation.generate import generate
+from gpu_worker.generation.image_file import Recipe
+from gpu_worker.models.base import BaseModel
+from gpu_worker.protocol import DoneEvent
+from tests.support.generated_images import pictures, with_
+
+#: So long one thread waits for the other before the test fails.
+PATIENCE_S = 60
+TWO = with_(count=2, steps=2)
+
+
+def draw_alone(base: BaseModel, encode_png: object) -> GenerationContext:
+    return GenerationContext(base, BatchSizeTuner(max_batch_size=1), encode_png=encode_png)  # type: ignore[arg-type]
+
+
+def test_a_file_is_written_while_the_next_picture_is_denoised(tiny: BaseModel) -> None:
+    begun, denoised = threading.Event(), threading.Event()
+    overlapped: list[bool] = []
+
+    def encode_png(pixels: Tensor, recipe: Recipe, upscale_factor: int) -> bytes:
+        begun.set()
+        overlapped.append(denoised.wait(PATIENCE_S))
+        return image_file.encode_png(pixels, recipe, upscale_factor)
+
+    def note_step(*_: object) -> None:
+        if begun.is_set():
+            denoised.set()
+
+    hook = tiny.components["unet"].register_forward_pre_hook(note_step)
+    try:
+        last = list(generate(draw_alone(tiny, encode_png), TWO))[-1]
+    finally:
+        denoised.set()
+        hook.remove()
+    assert isinstance(last, DoneEvent)
+    assert overlapped == [True, True]
+    assert last.pictures == pictures(tiny, TWO)
+
+
+def test_a_request_that_ends_early_leaves_no_thread(tiny: BaseModel) -> None:
+    begun = threading.Event()
+
+    def encode_png(pixels: Tensor, recipe: Recipe, upscale_factor: int) -> bytes:
+        begun.set()
+        return image_file.encode_png(pixels, recipe, upscale_factor)
+
+    before = set(threading.enumerate())
+    events = generate(draw_alone(tiny, encode_png), TWO)
+    while not begun.is_set():
+        next(events)
+    assert set(threading.enumerate()) > before
+    events.close()
+    assert set(threading.enumerate()) <= before
+
+
+def test_an_error_in_a_file_is_the_requests(tiny: BaseModel) -> None:
+    def encode_png(pixels: Tensor, recipe: Recipe, upscale_factor: int) -> bytes:
+        raise OSError("no room")
+
+    with pytest.raises(OSError, match="no room"):
+        list(generate(draw_alone(tiny, encode_png), TWO))
