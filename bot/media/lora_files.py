@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 _HEADER_LENGTH = struct.Struct("<Q")
 _METADATA_KEY = "__metadata__"
@@ -32,6 +33,9 @@ _DTYPE_BYTES = {
     "U8": 1,
     "BOOL": 1,
 }
+#: What follows a module's name: `.lora_down.weight`, `.lora_A.weight`, `.alpha`, `.hada_w1_a`.
+_PARAMETER = re.compile(r"\.(?:lora_\w+\.)?[^.]+$")
+_KOHYA_PREFIX = "lora_"
 #: As the format's own readers have it.
 _MAX_HEADER_BYTES = 100_000_000
 
@@ -59,6 +63,16 @@ def validate_lora(data: bytes) -> None:
         raise ValueError("it is longer or shorter than its header says")
 
 
+def has_kohya_names(file: BinaryIO) -> bool:
+    """Return whether a LoRA names its modules as kohya does and AUTOMATIC1111 reads them.
+
+    Only its header is read; ValueError when it is no safetensors file.
+    """
+    length = file.read(_HEADER_LENGTH.size)
+    header, _ = _read_header(length + file.read(min(int.from_bytes(length, "little"), _MAX_HEADER_BYTES)))
+    return any(name.startswith(_KOHYA_PREFIX) for name in header)
+
+
 def split_lora(data: bytes, max_bytes: int) -> list[bytes]:
     """Return the file in parts of at most `max_bytes`; itself alone if it fits. ValueError when none can."""
     if len(data) <= max_bytes:
@@ -83,7 +97,7 @@ def split_lora(data: bytes, max_bytes: int) -> list[bytes]:
 def _group_modules(tensors: Mapping[str, Any], max_data_bytes: int) -> list[list[str]]:
     modules: dict[str, list[str]] = {}
     for name in tensors:
-        modules.setdefault(name.split(".")[0], []).append(name)
+        modules.setdefault(_PARAMETER.sub("", name), []).append(name)
     groups: list[list[str]] = []
     free_bytes = 0
     for names in modules.values():

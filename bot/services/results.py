@@ -108,7 +108,8 @@ class ResultService:
         if not await asyncio.to_thread(path.is_file):
             raise UserError(translate("lora-file-gone"))
         max_bytes = self._context.max_file_bytes(request.address.platform)
-        return lora_export(code, str(lora.trigger), await self._make_attachments(code, path, max_bytes))
+        files = await self._make_attachments(code, path, max_bytes)
+        return lora_export(code, str(lora.trigger), files, await asyncio.to_thread(_has_kohya_names, path))
 
     async def _make_attachments(self, code: LoraCode, path: Path, max_bytes: int) -> list[Attachment]:
         base_name = f"loracode-{code}"
@@ -138,3 +139,11 @@ class ResultService:
     def _existing_paths(self, pictures: list[Picture]) -> list[Path]:
         paths = [self._context.storage.picture_path(picture.file) for picture in pictures]
         return [path for path in paths if path.is_file()]
+
+
+def _has_kohya_names(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return lora_files.has_kohya_names(file)
+    except ValueError:  # what reads the file will say so
+        return True

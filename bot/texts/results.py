@@ -142,10 +142,13 @@ def _read_sent_prompt(recipe: str) -> str:
     return re.sub(r" <lora:[^>]*>", "", recipe.partition("\n")[0])
 
 
-def lora_export(code: LoraCode, trigger: str, files: Sequence[Attachment]) -> Reply:
+def lora_export(code: LoraCode, trigger: str, files: Sequence[Attachment], has_kohya_names: bool) -> Reply:
     """Return the file of a LoRA with a line on where to put it."""
-    name = files[0].name.removesuffix(".safetensors")
-    lines = [translate("export", code=format_code(code), words=f"<lora:{name}:1> {trigger}")]
+    name, shown_code = files[0].name.removesuffix(".safetensors"), format_code(code)
+    if has_kohya_names:
+        lines = [translate("export", code=shown_code, words=f"<lora:{name}:1> {trigger}")]
+    else:
+        lines = [translate("export-newer", code=shown_code, words=trigger)]
     if len(files) > 1:
         lines.append(translate("export-parts", count=str(len(files))))
     return Reply("\n".join(lines), files=tuple(files))

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+import io
+import re
+
 import pytest
 import torch
 from safetensors.torch import load, save
 
-from bot.media.lora_files import split_lora, validate_lora
+from bot.media.lora_files import has_kohya_names, split_lora, validate_lora
 from gpu_worker.lora.file import read_metadata
 
 METADATA = {"ss_network_dim": "8", "ss_title": "Grüße", "sshs_model_hash": "ab" * 32}
 
 
-def lora(modules: int, rank: int = 8) -> bytes:
+NAMES = {
+    "kohya": ("lora_unet_blocks_{}", "lora_down", "lora_up"),
+    "native": ("diffusion_model.double_blocks.{}.img_attn.qkv", "lora_A", "lora_B"),
+}
+
+
+def lora(modules: int, rank: int = 8, naming: str = "kohya") -> bytes:
     tensors = {}
+    pattern, down, up = NAMES[naming]
     for number in range(modules):
-        name = f"lora_unet_blocks_{number}"
-        tensors[f"{name}.lora_down.weight"] = torch.randn(rank, 40, dtype=torch.float16)
-        tensors[f"{name}.lora_up.weight"] = torch.randn(40, rank, dtype=torch.float16)
+        name = pattern.format(number)
+        tensors[f"{name}.{down}.weight"] = torch.randn(rank, 40, dtype=torch.float16)
+        tensors[f"{name}.{up}.weight"] = torch.randn(40, rank, dtype=torch.float16)
         tensors[f"{name}.alpha"] = torch.tensor(4.0)
     return save(tensors, METADATA)
 
 
-@pytest.mark.parametrize("max_bytes", [8_000, 12_000, 20_000])
-def test_parts_are_small_enough_and_hold_each_module_whole_and_once(max_bytes: int) -> None:
-    whole = lora(modules=20)
+@pytest.mark.parametrize("max_bytes", [10_000, 12_000, 20_000])
+@pytest.mark.parametrize("naming", NAMES)
+def test_parts_are_small_enough_and_hold_each_module_whole_and_once(max_bytes: int, naming: str) -> None:
+    whole = lora(modules=20, naming=naming)
+    assert has_kohya_names(io.BytesIO(whole)) is (naming == "kohya")
     parts = split_lora(whole, max_bytes)
     assert len(parts) > 1
     assert all(len(part) <= max_bytes for part in parts)
@@ -32,7 +44,7 @@ def test_parts_are_small_enough_and_hold_each_module_whole_and_once(max_bytes: i
     for part in parts:
         tensors = load(part)
         assert not set(tensors) & set(together)
-        modules = {name.split(".")[0] for name in tensors}
+        modules = {re.split(r"\.lora_|\.alpha", name)[0] for name in tensors}
         assert len(tensors) == 3 * len(modules)
         together |= tensors
     expected = load(whole)

@@ -52,7 +52,20 @@ async def test_the_owner_gets_the_file_under_a_name_that_web_uis_show_well(room:
     assert file.path.read_bytes() == LORA
     assert f"<lora:loracode-{code}:1> sks person" in reply.text
     assert "ComfyUI: models/loras" in reply.text
+    assert reply.text.endswith("diffusers: load_lora_weights.")
     assert len(reply.text.splitlines()) == 1
+
+
+async def test_a_file_in_newer_names_is_said_to_be_for_comfyui_and_diffusers(room: EngineRoom) -> None:
+    room.backend.lora = save(
+        {key.replace("lora_unet_", "diffusion_model.layers."): value for key, value in load(LORA).items()}
+    )
+    code = (await room.trained()).code
+    reply = await export(room, code, most=len(LORA) // 2)
+    assert len(reply.files) > 2
+    assert "ComfyUI: put it in models/loras" in reply.text
+    assert "write “sks person”. diffusers: load_lora_weights." in reply.text
+    assert "<lora:" not in reply.text
 
 
 async def test_a_file_too_large_for_the_platform_comes_in_parts(room: EngineRoom) -> None:
