@@ -67,6 +67,7 @@ def find_acceleration(
     on_progress: ProgressCallback = lambda _: None,
 ) -> AccelerationSource:
     """Return the LoRA that a setting names, downloaded if need be; AccelerationError if it is not usable."""
+    _check_family(family)
     wanted = _resolve(setting, family)
     _check_licence(LICENCES.get(wanted.repository, ""), setting)  # before anything is downloaded
     if not wanted.repository:
@@ -92,6 +93,7 @@ def inspect_acceleration(
     setting: AccelerationSetting, family: ModelFamily, hub: Hub | None = None
 ) -> tuple[str, str]:
     """Return what would be used, and its licence; nothing is downloaded. Raises AccelerationError."""
+    _check_family(family)
     wanted = _resolve(setting, family)
     hub = hub or create_hub(wanted.file, timeout_s=5.0)
     if not wanted.repository or hub.find_cached(wanted.repository) is not None:
@@ -111,6 +113,16 @@ def create_hub(file: str, timeout_s: float = 30.0) -> Hub:
             lambda folder: _find_file_or_none(folder, file) is not None,
         ),
     )
+
+
+def _check_family(family: ModelFamily) -> None:
+    """Raise AccelerationError for a family that is trained by flow matching: recipes are of diffusion."""
+    if family.architecture not in (STABLE_DIFFUSION, SDXL_ARCHITECTURE):
+        sampling = family.sampling
+        reason = "name its distilled twin in BASE_MODEL, which draws in few"
+        if not sampling.has_guidance:
+            reason = f"its distilled twin already draws in {sampling.steps}"
+        raise AccelerationError(f"{family.title} takes no LoRA for fewer steps: {reason}")
 
 
 def _resolve(setting: AccelerationSetting, family: ModelFamily) -> _Wanted:

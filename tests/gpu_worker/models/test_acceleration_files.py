@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,9 @@ from bot.app.settings import Settings
 from bot.app.worker_command import make_worker_command
 from bot.core.errors import SettingsError
 from gpu_worker.doctor import diagnose_acceleration
+from gpu_worker.models.family import ModelFamily
+from gpu_worker.models.flow.klein.family import KLEIN, KLEIN_BASE
+from gpu_worker.models.flow.z_image.family import Z_IMAGE
 from gpu_worker.models.sd15.family import DRAWN, SD15
 from gpu_worker.models.sdxl.family import SDXL
 from gpu_worker.models.sources import acceleration
@@ -83,6 +87,27 @@ def test_a_short_name_is_the_published_lora_of_the_family(name: str) -> None:
         assert licence == "openrail++"
     with pytest.raises(AccelerationError, match=r"there is no .* for the shipped base of drawings"):
         find_acceleration(setting(name), DRAWN)
+
+
+@pytest.mark.parametrize("name", ["hyper-sd", "ByteDance/Hyper-SD/Hyper-FLUX.1-dev-8steps-lora.safetensors"])
+@pytest.mark.parametrize(
+    ("family", "reason"),
+    [
+        (KLEIN, "FLUX.2 klein 4B takes no LoRA for fewer steps: its distilled twin already draws in 4"),
+        (Z_IMAGE, "Z-Image takes no LoRA for fewer steps: its distilled twin already draws in 8"),
+        (KLEIN_BASE, "takes no LoRA for fewer steps: name its distilled twin in BASE_MODEL"),
+    ],
+)
+def test_families_with_a_distilled_twin_take_none_and_nothing_is_downloaded(
+    name: str, family: ModelFamily, reason: str
+) -> None:
+    nowhere = Hub(endpoint="http://127.0.0.1:9", cache_dir=Path("/nowhere"))
+    for ask in (find_acceleration, inspect_acceleration):
+        with pytest.raises(AccelerationError, match=re.escape(reason)):
+            ask(setting(name), family, nowhere)
+    diagnosis = diagnose_acceleration(setting(name), family)
+    assert diagnosis.verdict == "warn"
+    assert reason in diagnosis.detail
 
 
 @pytest.mark.parametrize(
