@@ -8,14 +8,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDPMScheduler, FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from benchmarks.card.fake_card import CARD, fake_card, on_host
+from benchmarks.card.flow_models import build_flow_base
 from benchmarks.card.meter import CardMeter
 from gpu_worker.device.memory_modes import MemoryMode
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.flow.klein.family import KLEIN
+from gpu_worker.models.flow.z_image.family import Z_IMAGE
 from gpu_worker.models.inputs import latents as model_latents
 from gpu_worker.models.inputs.conditioning import ImageSize
 from gpu_worker.models.sd15.config import (
@@ -41,6 +44,8 @@ from gpu_worker.training.latents import EncodedSample
 from gpu_worker.training.step import TrainStep
 
 FAMILIES = {"sd15": SD15, "sdxl": SDXL}
+FLOW_FAMILIES = {"klein": KLEIN, "z-image": Z_IMAGE}
+ALL_FAMILIES = FAMILIES | FLOW_FAMILIES
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class CardCount:
 
 def count_training_step(family: str, memory_mode: MemoryMode, side_px: int, batch_size: int = 1) -> CardCount:
     """Count an optimizer step of a training with the default settings."""
-    config = replace(default_training_config(FAMILIES[family], side_px), batch_size=batch_size)
+    config = replace(default_training_config(ALL_FAMILIES[family], side_px), batch_size=batch_size)
     with _counted_card() as meter:
         base = build_base(family, memory_mode)
         weights_bytes = meter.live_bytes
@@ -124,6 +129,8 @@ def build_base(family: str, memory_mode: MemoryMode) -> BaseModel:
                 scheduler_config=sdxl_config.SCHEDULER_CONFIG,
             )
             return SdxlModel("counted", SDXL, sdxl_parts, device_config)
+        case "klein" | "z-image":
+            return build_flow_base(family, memory_mode, _place)
     raise ValueError(f"{family!r} cannot be counted; families are {', '.join(FAMILIES)}")
 
 
@@ -165,7 +172,11 @@ def _build_sdxl() -> tuple[Any, Any, Any, Any]:
 def _counted_card() -> Iterator[CardMeter]:
     """Count on fake tensors; what needs real numbers, the noise schedule and the shuffle, has them."""
     meter = CardMeter()
-    replaced: list[tuple[Any, str]] = [(DDPMScheduler, "from_config"), (BatchSampler, "get_batch")]
+    schedulers = (DDPMScheduler, FlowMatchEulerDiscreteScheduler)
+    replaced: list[tuple[Any, str]] = [
+        *((each, "from_config") for each in schedulers),
+        (BatchSampler, "get_batch"),
+    ]
     originals = [getattr(owner, name) for owner, name in replaced]
     for (owner, name), original in zip(replaced, originals, strict=True):
         setattr(owner, name, on_host(original))

@@ -59,7 +59,7 @@ def fake_card(meter: CardMeter) -> Iterator[None]:
 def _apply(module: nn.Module, convert: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
     """Convert parameters and buffers; torch's own would swap fake tensors, which have weak references."""
     for child in module.children() if recurse else ():
-        _apply(child, convert)
+        child._apply(convert)  # type: ignore[no-untyped-call]
     for name, parameter in module._parameters.items():
         if parameter is not None:
             module._parameters[name] = nn.Parameter(convert(parameter), parameter.requires_grad)

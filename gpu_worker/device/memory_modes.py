@@ -32,12 +32,14 @@ class MemoryMode:
     vae_offload: bool = False  #: keep the VAE in system memory while it is not used
     storage: WeightStorage = WeightStorage.WHOLE
     streamed_blocks: int = 0  #: that wait in system memory; only of stored weights
+    text_encoder_offload: bool = False  #: prompts are encoded by the processor
 
     def __str__(self) -> str:
         extras = ["gradient checkpointing"] * self.gradient_checkpointing
         extras += ["VAE offload"] * self.vae_offload
         extras += [f"weights in {self.storage}"] * (self.storage is not WeightStorage.WHOLE)
         extras += [f"{self.streamed_blocks} blocks streamed"] * bool(self.streamed_blocks)
+        extras += ["text encoder on the processor"] * self.text_encoder_offload
         return ", ".join([str(self.dtype).removeprefix("torch."), *extras])
 
 

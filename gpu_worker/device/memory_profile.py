@@ -25,6 +25,28 @@ class WeightStorage(enum.StrEnum):
 
 
 @dataclass(frozen=True)
+class BlockGroup:
+    """Blocks of one class and size, which can wait in system memory."""
+
+    class_name: str
+    count: int
+    parameters: float  #: of one of them, that can be stored in few bits
+
+
+@dataclass(frozen=True)
+class StoredPart:
+    """A component, or several: how many parameters they have, and how few bytes they can take."""
+
+    parameters: float = 0.0
+    quantizable: float = 0.0  #: of them, those that can be stored in few bits
+
+    def stored_bytes(self, storage: WeightStorage, itemsize: int) -> float:
+        """Return what it takes."""
+        wide_bytes = (self.parameters - self.quantizable) * itemsize
+        return wide_bytes + self.quantizable * (storage.bytes_per_weight or itemsize)
+
+
+@dataclass(frozen=True)
 class MemoryProfile:
     """Bytes of a training step at the native size, batch 1, as `benchmarks.card` counts them."""
 
@@ -35,11 +57,24 @@ class MemoryProfile:
     overhead_bytes: float
     min_memory_gb: float  #: of the machine: the weights are read into it
     quantizable: float = 0.0  #: of the parameters, those that can be stored in few bits
-    parked: float = 0.0  #: parameters of components that wait in system memory
-    block_class: str = ""  #: of the blocks that can be streamed; empty: none
-    block_count: int = 0
-    block_parameters: float = 0.0  #: of one of them, that can be stored in few bits
+    text_encoders: StoredPart = StoredPart()  #: that wait in system memory while they are not used
+    twin: StoredPart = StoredPart()  #: what pictures are drawn with instead
+    blocks: tuple[BlockGroup, ...] = ()  #: that can be streamed, in the order in which they are chosen
+    picture_bytes: float = (
+        0.0  #: of the activations of a picture's step at the native size, in half precision
+    )
+    fixed_share: float = 0.0  #: of the activations that are the same at each size: those of the text
     teraflops: float = 0.0  #: of a step without checkpointing
+
+    @property
+    def block_count(self) -> int:
+        """How many blocks can be streamed."""
+        return sum(group.count for group in self.blocks)
+
+    @property
+    def block_classes(self) -> tuple[str, ...]:
+        """The classes of the blocks that can be streamed."""
+        return tuple(group.class_name for group in self.blocks)
 
     def required_bytes(self, itemsize: int, gradient_checkpointing: bool) -> float:
         """Return the memory of a training in a precision of so many bytes a number."""
@@ -68,5 +103,6 @@ SD15_MEMORY = MemoryProfile(
     overhead_bytes=0.12 * GIB,
     min_memory_gb=5.5,
     quantizable=0.942e9,
+    picture_bytes=0.064 * GIB,
     teraflops=1.84,
 )

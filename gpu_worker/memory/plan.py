@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from gpu_worker.device.memory_profile import GIB, MemoryProfile, WeightStorage
+from gpu_worker.device.memory_profile import GIB, MemoryProfile, StoredPart, WeightStorage
 from gpu_worker.errors import WorkerError
 
 AUTO = "auto"
@@ -28,6 +28,10 @@ _STORAGE_TIME = {WeightStorage.WHOLE: 1.0, WeightStorage.INT8: 1.1, WeightStorag
 _PASSES, _TRANSFER_BYTES_PER_S = 2, 8e9
 #: Of the streamed blocks: the one that is used, and the one under way.
 RESIDENT_BLOCKS = 2
+#: Left free on the card beside a transformer and its twin, for the activations of a step.
+STEP_RESERVE_BYTES = 3 * GIB
+#: What a text encoder takes beside its weights while it reads.
+_READING_BYTES = 0.3 * GIB
 #: Shares of the native side that are tried, and what sides are multiples of.
 SIDES, _SIDE_STEP_PX = (1.0, 0.75, 0.5), 64
 #: What cards of a size usually sustain in half precision, in TFLOP/s.
@@ -70,12 +74,14 @@ class MemoryPlan:
     card_bytes: float
     memory_bytes: float
     step_s: float
+    text_encoder_offload: bool = False  #: prompts are encoded by the processor
 
     def __str__(self) -> str:
         checkpointing = ", gradient checkpointing" * self.gradient_checkpointing
         streamed = f", {self.streamed_blocks} blocks streamed" * bool(self.streamed_blocks)
+        text = ", text encoder on the processor" * self.text_encoder_offload
         return (
-            f"weights {self.storage}{streamed}{checkpointing}, {self.size_px} px,"
+            f"weights {self.storage}{streamed}{checkpointing}{text}, {self.size_px} px,"
             f" about {self.step_s:.2g} s a step;"
             f" {self.card_bytes / GIB:.1f} GB of the card, {self.memory_bytes / GIB:.1f} GB of RAM"
         )
@@ -137,6 +143,7 @@ def _list_plans(
     size_px = int(native_px * side) // _SIDE_STEP_PX * _SIDE_STEP_PX
     area = (size_px / native_px) ** 2
     for storage in storages:
+        resting_bytes = _compute_weights_bytes(profile, storage, itemsize) + profile.overhead_bytes
         for is_checkpointed in (False, True):
             work = profile.teraflops * area * (_CHECKPOINTING_WORK if is_checkpointed else 1.0)
             plan = MemoryPlan(
@@ -145,26 +152,63 @@ def _list_plans(
                 gradient_checkpointing=is_checkpointed,
                 size_px=size_px,
                 card_bytes=compute_card_bytes(profile, storage, itemsize, is_checkpointed, area),
-                memory_bytes=_compute_memory_bytes(profile, storage, itemsize),
+                memory_bytes=PROGRAM_BYTES + profile.overhead_bytes,  # checkpoints on their way to the bot
                 step_s=work * _STORAGE_TIME[storage] / machine.tflops,
             )
-            yield plan
-        if storage is not WeightStorage.WHOLE and profile.block_count:
-            block_bytes = profile.block_parameters * (storage.bytes_per_weight or itemsize)
-            yield _stream_blocks(plan, profile.block_count, block_bytes, machine.card_bytes)
+            yield _place_parked(plan, profile, itemsize, resting_bytes, machine.card_bytes)
+        if storage.bytes_per_weight is not None and profile.blocks:
+            yield _stream_blocks(plan, profile, itemsize, resting_bytes, machine.card_bytes)
 
 
-def _stream_blocks(plan: MemoryPlan, count: int, block_bytes: float, card_bytes: float) -> MemoryPlan:
+def _stream_blocks(
+    plan: MemoryPlan,
+    profile: MemoryProfile,
+    itemsize: int,
+    resting_bytes: float,
+    card_bytes: float,
+) -> MemoryPlan:
     """Return a plan with as few blocks streamed as the card needs, but for all of them never more."""
-    missing_bytes = max(0.0, plan.card_bytes - card_bytes)
-    streamed = min(count, math.ceil(missing_bytes / block_bytes) + RESIDENT_BLOCKS)
-    transfer_s = _PASSES * streamed * block_bytes / _TRANSFER_BYTES_PER_S
-    return replace(
+    bytes_per_weight = plan.storage.bytes_per_weight or itemsize
+    sizes = [group.parameters * bytes_per_weight for group in profile.blocks for _ in range(group.count)]
+    missing_bytes = plan.card_bytes - card_bytes
+    counts = range(RESIDENT_BLOCKS + 1, len(sizes) + 1)
+    streamed = next((count for count in counts if _sum_saved(sizes[:count]) >= missing_bytes), len(sizes))
+    saved_bytes, streamed_bytes = _sum_saved(sizes[:streamed]), sum(sizes[:streamed])
+    plan = replace(
         plan,
         streamed_blocks=streamed,
-        card_bytes=plan.card_bytes - (streamed - RESIDENT_BLOCKS) * block_bytes,
-        memory_bytes=plan.memory_bytes + streamed * block_bytes,
-        step_s=max(plan.step_s, transfer_s),
+        card_bytes=plan.card_bytes - saved_bytes,
+        step_s=max(plan.step_s, _PASSES * streamed_bytes / _TRANSFER_BYTES_PER_S),
+    )
+    return _place_parked(plan, profile, itemsize, resting_bytes - saved_bytes, card_bytes, streamed_bytes)
+
+
+def _sum_saved(sizes: Sequence[float]) -> float:
+    """Return what streaming these blocks saves: two of them are on the card."""
+    return sum(sizes) - sum(sorted(sizes)[-RESIDENT_BLOCKS:])
+
+
+def _place_parked(
+    plan: MemoryPlan,
+    profile: MemoryProfile,
+    itemsize: int,
+    resting_bytes: float,
+    card_bytes: float,
+    streamed_bytes: float = 0.0,
+) -> MemoryPlan:
+    """Return a plan with what waits in RAM: text encoders, the twin, and the blocks that are streamed.
+
+    Text encoders that do not fit beside the weights are read by the processor. A twin that does not fit
+    takes the place of what is trained, which then waits in RAM too.
+    """
+    text_bytes = profile.text_encoders.stored_bytes(plan.storage, itemsize)
+    twin_bytes = profile.twin.stored_bytes(plan.storage, itemsize)
+    has_both = resting_bytes + twin_bytes + STEP_RESERVE_BYTES <= card_bytes
+    trained_bytes = streamed_bytes if has_both else max(streamed_bytes, twin_bytes)
+    return replace(
+        plan,
+        memory_bytes=PROGRAM_BYTES + profile.overhead_bytes + text_bytes + twin_bytes + trained_bytes,
+        text_encoder_offload=bool(text_bytes) and resting_bytes + text_bytes + _READING_BYTES > card_bytes,
     )
 
 
@@ -175,17 +219,17 @@ def compute_card_bytes(
 
     A layer that is widened is not at the peak, which is where most activations are kept.
     """
-    stored_bytes = storage.bytes_per_weight or itemsize
-    weights_bytes = (profile.parameters - profile.quantizable) * itemsize + profile.quantizable * stored_bytes
-    activation_bytes = profile.activation_bytes[itemsize] * area
+    share = profile.fixed_share + (1 - profile.fixed_share) * area
+    activation_bytes = profile.activation_bytes[itemsize] * share
     activation_bytes *= profile.checkpointed_share if is_checkpointed else 1.0
-    return weights_bytes + activation_bytes + profile.overhead_bytes
+    weights_bytes = _compute_weights_bytes(profile, storage, itemsize)
+    # Pictures have the native size, whatever is trained on.
+    working_bytes = max(activation_bytes, profile.picture_bytes * itemsize / 2)
+    return weights_bytes + working_bytes + profile.overhead_bytes
 
 
-def _compute_memory_bytes(profile: MemoryProfile, storage: WeightStorage, itemsize: int) -> float:
-    """Return the RAM: programs, what waits there for its use, and checkpoints on their way to the bot."""
-    parked_bytes = profile.parked * (storage.bytes_per_weight or itemsize)
-    return PROGRAM_BYTES + parked_bytes + profile.overhead_bytes
+def _compute_weights_bytes(profile: MemoryProfile, storage: WeightStorage, itemsize: int) -> float:
+    return StoredPart(profile.parameters, profile.quantizable).stored_bytes(storage, itemsize)
 
 
 def _format_up(num_bytes: float) -> str:

@@ -6,8 +6,8 @@ autograd keep what it made, and nothing would be saved.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, Protocol, Self
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +42,16 @@ class QuantizedLayer(nn.Module):
         if self.stream is not None:
             codes, scales = self.stream.get_codes(self, self.needs_backward)
         return dequantize(codes, scales, self.weight_pairs, self.weight_shape, dtype)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Convert it as torch does, but what is streamed stays in system memory."""
+        names = ("weight_codes", "weight_scales") if self.stream is not None else ()
+        buffers = {name: self._buffers.pop(name) for name in names}
+        try:
+            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        finally:
+            self._buffers.update(buffers)
+        return self
 
     def compute(self, inputs: Tensor) -> Tensor:
         """Return the layer's output."""
@@ -174,6 +184,18 @@ def move_codes(layer: nn.Module, device: torch.device) -> None:
             layer.weight_scales.to(device),
         )
         layer.stream = None
+
+
+def count_card_bytes(component: nn.Module) -> int:
+    """Return what a component takes on the card: all but what is streamed."""
+    waiting = {
+        tensor
+        for layer in component.modules()
+        if isinstance(layer, QuantizedLayer) and layer.stream is not None
+        for tensor in (layer.weight_codes, layer.weight_scales)
+    }
+    tensors = [*component.parameters(), *component.buffers()]
+    return sum(tensor.nbytes for tensor in tensors if tensor not in waiting)
 
 
 def get_weight_shape(module: nn.Module) -> torch.Size:

@@ -54,7 +54,11 @@ def fit_device(
         log.warning("%s Pictures may still be drawn.", error)
         return _set_mode(device_config, storages[-1], True), None
     device_config = _set_mode(device_config, plan.storage, plan.gradient_checkpointing)
-    memory_mode = replace(device_config.memory_mode, streamed_blocks=plan.streamed_blocks)
+    memory_mode = replace(
+        device_config.memory_mode,
+        streamed_blocks=plan.streamed_blocks,
+        text_encoder_offload=plan.text_encoder_offload,
+    )
     return replace(device_config, memory_mode=memory_mode), plan
 
 

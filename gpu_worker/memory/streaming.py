@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from gpu_worker.memory.quantized_layers import QuantizedLayer, get_weight_shape, list_layers
+from gpu_worker.memory.quantized_layers import QuantizedLayer, get_weight_shape, list_layers, move_codes
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +113,13 @@ class BlockStream:
         tensors = self._transfers[index].tensors
         return tensors[2 * place], tensors[2 * place + 1]
 
+    def release(self) -> None:
+        """Let what is on the card go: the component leaves it."""
+        for transfer in self._transfers.values():
+            self._transport.wait(transfer)
+        self._transfers.clear()
+        self._current = self._previous = -1
+
     def _move_to(self, index: int, needs_backward: bool) -> None:
         self._successors[self._key] = index
         self._previous, self._current = self._current, index
@@ -133,17 +140,28 @@ class BlockStream:
         self._transfers[index] = self._transport.start(tensors)
 
 
-def stream_blocks(component: nn.Module, block_class: str, count: int, device: torch.device) -> None:
-    """Let so many blocks of a component wait in system memory."""
-    BlockStream(select_blocks(component, block_class, count), CardTransport(device))
+def stream_blocks(
+    component: nn.Module, block_classes: Sequence[str], count: int, transport: Transport
+) -> BlockStream | None:
+    """Let so many blocks of a component wait in system memory; None for a component without blocks."""
+    blocks = select_blocks(component, block_classes, count)
+    streamed_layers = {layer for block in blocks for layer in block.modules()}
+    for _, layer in list_layers(component):
+        if isinstance(layer, QuantizedLayer) and layer not in streamed_layers:
+            move_codes(layer, layer.weight_pairs.device)  # of blocks that are streamed no more
+    return BlockStream(blocks, transport) if blocks else None
 
 
-def select_blocks(component: nn.Module, block_class: str, count: int) -> list[nn.Module]:
-    """Return so many of a component's largest blocks, spread evenly: others are computed meanwhile."""
-    if not block_class or not count:
-        return []
-    blocks = [module for module in component.modules() if type(module).__name__ == block_class]
-    sizes = [sum(get_weight_shape(layer).numel() for _, layer in list_layers(block)) for block in blocks]
-    largest = [block for block, size in zip(blocks, sizes, strict=True) if size == max(sizes)]
-    count = min(count, len(largest))  # a text encoder has none
-    return [largest[number * len(largest) // count] for number in range(count)]
+def select_blocks(component: nn.Module, block_classes: Sequence[str], count: int) -> list[nn.Module]:
+    """Return so many of a component's blocks, class by class, in the order in which they are computed.
+
+    Of each class it is the largest, spread evenly: others are computed meanwhile.
+    """
+    selected: set[nn.Module] = set()
+    for block_class in block_classes:
+        blocks = [module for module in component.modules() if type(module).__name__ == block_class]
+        sizes = [sum(get_weight_shape(layer).numel() for _, layer in list_layers(block)) for block in blocks]
+        largest = [block for block, size in zip(blocks, sizes, strict=True) if size == max(sizes)]
+        share = min(count - len(selected), len(largest))  # a text encoder has none
+        selected.update(largest[number * len(largest) // share] for number in range(share))
+    return [module for module in component.modules() if module in selected]

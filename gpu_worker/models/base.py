@@ -19,7 +19,7 @@ from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.memory.mode_retry import ModeRetry
 from gpu_worker.memory.plan import MemoryPlan
 from gpu_worker.memory.quantized_layers import store_components
-from gpu_worker.memory.streaming import stream_blocks
+from gpu_worker.memory.streaming import BlockStream, CardTransport, Transport, stream_blocks
 from gpu_worker.models.family import ModelFamily
 from gpu_worker.models.inputs import latents as model_latents
 from gpu_worker.models.inputs.conditioning import Conditioning, ImageSize
@@ -60,6 +60,7 @@ class BaseModel(ABC):
         self.other_vae, self.noise_process = other_vae, noise_process
         self.device_config, self.memory_mode = device_config, MemoryMode(device_config.dtype)
         self._streamed: tuple[WeightStorage, int] | None = None  #: how blocks are streamed now
+        self.streams: dict[str, BlockStream] = {}  #: by component
         self.memory_plan: MemoryPlan | None = None  #: None: nothing had to be planned
         self.mode_retry = ModeRetry()
         self.lora_hooks = LoraHooks()
@@ -209,6 +210,8 @@ class BaseModel(ABC):
     def _place_text_encoders(self, is_on_card: bool) -> None:
         if not self.family.parks_text_encoders or self.device.type != "cuda":
             return
+        if self.memory_mode.text_encoder_offload and not self._keeps_text_encoders:
+            is_on_card = False
         names = [name for name in self.components if name.startswith("text_encoder")]
         try:
             for name in names:
@@ -229,8 +232,16 @@ class BaseModel(ABC):
         store_components(self.components, memory_mode.storage, self.family.wide_paths)
         wanted = memory_mode.storage, memory_mode.streamed_blocks
         if self.device.type == "cuda" and memory_mode.streamed_blocks and self._streamed != wanted:
-            stream_blocks(self.denoiser, self.family.memory.block_class, wanted[1], self.device)
+            for name, component in self.components.items():
+                transport, classes = self.create_transport(), self.family.memory.block_classes
+                stream = stream_blocks(component, classes, wanted[1], transport)
+                if stream is not None:
+                    self.streams[name] = stream
             self._streamed = wanted
+
+    def create_transport(self) -> Transport:
+        """Return what brings streamed blocks to the card."""
+        return CardTransport(self.device)
 
     def list_targets(self, *groups: str, reach: Reach = Reach.BLOCK) -> tuple[LoraTarget, ...]:
         """Return the modules of these components that LoRAs of a reach adapt."""

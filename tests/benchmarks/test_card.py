@@ -13,7 +13,7 @@ import torch
 from benchmarks.card import plans, table
 from benchmarks.card.__main__ import PAGE, replace_table
 from benchmarks.card.allocator import MIB, CachingAllocator
-from benchmarks.card.counts import count_training_step
+from benchmarks.card.counts import count_denoising_step, count_training_step
 from benchmarks.card.device_guard import CannotCount
 from benchmarks.card.foreach import count_launches
 from benchmarks.card.session import time_session
@@ -23,6 +23,8 @@ from gpu_worker.device.memory_modes import MemoryMode
 from gpu_worker.device.memory_profile import SD15_MEMORY, WeightStorage
 from gpu_worker.memory.plan import compute_card_bytes
 from gpu_worker.models.family import ModelFamily
+from gpu_worker.models.flow.klein.family import KLEIN
+from gpu_worker.models.flow.z_image.family import Z_IMAGE
 from gpu_worker.models.sd15.family import SD15
 from gpu_worker.models.sdxl.family import SDXL
 
@@ -126,6 +128,48 @@ def test_plans_of_stored_weights_are_what_is_counted(
     except CannotCount as error:
         pytest.skip(str(error))
     planned_bytes = compute_card_bytes(family.memory, storage, 2, is_checkpointed)
+    assert abs(planned_bytes / counted.peak_bytes - 1) <= table.MAX_NEED_ERROR
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("storage", list(WeightStorage))
+@pytest.mark.parametrize("is_checkpointed", [False, True])
+@pytest.mark.parametrize("family", [KLEIN, Z_IMAGE], ids=lambda family: str(family.name))
+def test_plans_of_flows_with_stored_weights_are_what_is_counted(
+    family: ModelFamily, is_checkpointed: bool, storage: WeightStorage
+) -> None:
+    memory_mode = MemoryMode(torch.bfloat16, is_checkpointed, storage=storage)
+    for side_px in (family.training_px, family.native_px):
+        check_training_plan(family, memory_mode, side_px)
+
+
+@pytest.mark.parametrize(
+    "family",
+    [*(pytest.param(family, marks=pytest.mark.soak) for family in (SD15, SDXL)), KLEIN, Z_IMAGE],
+    ids=lambda family: str(family.name),
+)
+def test_steps_of_pictures_are_what_the_family_s_record_says(family: ModelFamily) -> None:
+    dtype = torch.bfloat16 if family.needs_bf16 else torch.float16
+    try:
+        counted = count_denoising_step(family.name, MemoryMode(dtype), family.native_px, rows=1)
+    except CannotCount as error:
+        pytest.skip(str(error))
+    working_bytes = counted.peak_bytes - counted.kept_bytes
+    assert abs(family.memory.picture_bytes / working_bytes - 1) <= table.MAX_NEED_ERROR
+
+
+def check_training_plan(family: ModelFamily, memory_mode: MemoryMode, side_px: int) -> None:
+    try:
+        counted = count_training_step(family.name, memory_mode, side_px)
+    except CannotCount as error:
+        pytest.skip(str(error))
+    planned_bytes = compute_card_bytes(
+        family.memory,
+        memory_mode.storage,
+        2,
+        memory_mode.gradient_checkpointing,
+        (side_px / family.native_px) ** 2,
+    )
     assert abs(planned_bytes / counted.peak_bytes - 1) <= table.MAX_NEED_ERROR
 
 

@@ -58,7 +58,7 @@ def _read_parts(
                 {key.removeprefix(_TEXT_PREFIX): view for key, view in views.items()}
             )
         sources[name] = ComponentSource(configs[name], weights)
-    return build_components(sources, device_config, path.name, family.wide_paths)
+    return build_components(sources, device_config, path.name, family.wide_paths, family.memory.block_classes)
 
 
 def _read_small_parts(path: Path, twin_path: Path | None) -> dict[str, Any]:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from gpu_worker.device.placement import DeviceConfig, empty_cache
+from gpu_worker.memory.plan import STEP_RESERVE_BYTES
+from gpu_worker.memory.quantized_layers import count_card_bytes
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.family import TRANSFORMERS, ModelFamily
 from gpu_worker.models.inputs.conditioning import Conditioning
@@ -21,8 +23,6 @@ from gpu_worker.models.text.qwen3.encoder import Qwen3Encoder, remove_weights
 
 _TRANSFORMER, _TWIN = TRANSFORMERS
 EMBEDS = "prompt_embeds"  #: in a `Conditioning`, (rows, tokens, width)
-#: Left free on the card beside two transformers, for the activations of a step.
-_STEP_RESERVE_BYTES = 3 * 2**30
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,11 +137,11 @@ class FlowModel(BaseModel):
         transformer = self.components[name]
         if self.device.type != "cuda" or transformer.device.type == "cuda":
             return transformer
-        other = self.components[_TWIN if name == _TRANSFORMER else _TRANSFORMER]
-        # Weights in few bits are buffers.
-        tensors = [*transformer.parameters(), *transformer.buffers()]
-        needed_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-        if torch.cuda.mem_get_info()[0] < needed_bytes + _STEP_RESERVE_BYTES:
+        other_name = _TWIN if name == _TRANSFORMER else _TRANSFORMER
+        other = self.components[other_name]
+        if torch.cuda.mem_get_info()[0] < count_card_bytes(transformer) + STEP_RESERVE_BYTES:
             other.to("cpu")
+            if other_name in self.streams:
+                self.streams[other_name].release()
             empty_cache()
         return transformer.to(self.device)

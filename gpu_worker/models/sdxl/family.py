@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gpu_worker.device.memory_profile import GIB, SMALL_MEMORY, MemoryProfile
+from gpu_worker.device.memory_profile import (
+    GIB,
+    SMALL_MEMORY,
+    BlockGroup,
+    MemoryProfile,
+    StoredPart,
+)
 from gpu_worker.models.family import SDXL_ARCHITECTURE, LoraGroup, ModelFamily, SamplingConfig
 from gpu_worker.models.sdxl.names import UNET_NAMES
 
@@ -50,10 +56,9 @@ SDXL = ModelFamily(
         overhead_bytes=0.64 * GIB,
         min_memory_gb=12.0,
         quantizable=2.559e9,
-        parked=0.818e9,
-        block_class="BasicTransformerBlock",
-        block_count=60,
-        block_parameters=34.7e6,
+        text_encoders=StoredPart(0.818e9, 0.717e9),
+        picture_bytes=0.154 * GIB,
+        blocks=(BlockGroup("BasicTransformerBlock", 60, 34.7e6),),
         teraflops=14.7,
     ),
     wide_paths=("vae", "unet.conv_in", "unet.conv_out", "unet.time_embedding", "unet.add_embedding"),

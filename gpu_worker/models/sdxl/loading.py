@@ -84,7 +84,9 @@ def _read_folder(path: Path, device_config: DeviceConfig, other_vae: Autoencoder
         dtype = vae_dtype(device_config.dtype) if part == "vae" else device_config.dtype
         weights = WeightSource.open_files(select_weight_files(path / part, dtype))
         sources[part] = ComponentSource(part_config, weights, dtype)
-    components = build_components(sources, device_config, path.name, SDXL.wide_paths, SDXL.memory.block_class)
+    components = build_components(
+        sources, device_config, path.name, SDXL.wide_paths, SDXL.memory.block_classes
+    )
     return SdxlComponents(
         **{"vae": other_vae, **components},
         tokenizer=read_tokenizer(path),
@@ -127,7 +129,9 @@ def read_single_file(
         )
         for part, tensors in renamed.items()
     }
-    components = build_components(sources, device_config, path.name, SDXL.wide_paths, SDXL.memory.block_class)
+    components = build_components(
+        sources, device_config, path.name, SDXL.wide_paths, SDXL.memory.block_classes
+    )
     scheduler_config = dict(SCHEDULER_CONFIG)
     if "v_pred" in views:  # an empty tensor says so
         scheduler_config |= {"prediction_type": "v_prediction"}

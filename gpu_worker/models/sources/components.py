@@ -76,11 +76,11 @@ def build_components(
     device_config: DeviceConfig,
     public_name: str,
     wide_paths: Sequence[str] = ("vae",),
-    block_class: str = "",
+    block_classes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Build components on the meta device, then place their weights; raises BaseModelError.
 
-    `wide_paths` is what the family never rounds, `block_class` what it streams.
+    `wide_paths` is what the family never rounds, `block_classes` what it streams.
     """
     components = {}
     for name, source in sources.items():
@@ -94,7 +94,7 @@ def build_components(
                 source.dtype or device_config.dtype,
                 WeightStorage.WHOLE if name in wide_paths else device_config.memory_mode.storage,
                 select_inner_paths(wide_paths, name),
-                select_blocks(model, block_class, device_config.memory_mode.streamed_blocks),
+                select_blocks(model, block_classes, device_config.memory_mode.streamed_blocks),
             )
         except NotFiniteWeight as error:
             raise BaseModelError(

@@ -48,6 +48,16 @@ def test_text_encoders_come_to_the_card_for_a_prompt_only(base: BaseModel) -> No
     assert places(base) == away
 
 
+def test_text_encoders_that_do_not_fit_stay_with_the_processor_but_learn_on_the_card(base: BaseModel) -> None:
+    base.set_memory_mode(replace(base.memory_mode, text_encoder_offload=True))
+    with base.text_encoders_on_card():
+        assert {places(base)[name] for name in ENCODERS} == {"cpu"}
+    conditioning = base.encode_weighted_prompts(["sks person"], "blurry")
+    assert {tensor.device.type for tensor in conditioning.tensors.values()} == {"cuda"}
+    base.keep_text_encoders(True)
+    assert {places(base)[name] for name in ENCODERS} == {"cuda"}
+
+
 @pytest.mark.parametrize("learns", [False, True])
 def test_text_encoders_are_on_the_card_while_they_learn(
     base: BaseModel, photos: tuple[bytes, ...], learns: bool

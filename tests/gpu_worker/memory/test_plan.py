@@ -15,6 +15,7 @@ from gpu_worker.device.memory_profile import GIB, SD15_MEMORY, WeightStorage
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.doctor import diagnose_plan
 from gpu_worker.memory.plan import (
+    UNCOUNTED_BYTES,
     MemoryPlan,
     PlanProblem,
     PlanRefused,
@@ -23,6 +24,9 @@ from gpu_worker.memory.plan import (
     plan_memory,
 )
 from gpu_worker.memory.selection import fit_device
+from gpu_worker.models.family import ModelFamily
+from gpu_worker.models.flow.klein.family import KLEIN
+from gpu_worker.models.flow.z_image.family import Z_IMAGE
 from gpu_worker.models.registry import load_base_model
 from gpu_worker.models.sdxl.family import SDXL
 from gpu_worker.protocol import DoneEvent, TrainRequest
@@ -86,6 +90,51 @@ def test_sides_are_those_that_latents_and_buckets_have() -> None:
         except PlanRefused:
             continue
         assert plan.size_px % 64 == 0
+
+
+def plan_flow(family: ModelFamily, card_gb: float, ram_gb: float = 64) -> MemoryPlan:
+    machine = TrainingMachine(card_gb * GIB - UNCOUNTED_BYTES, ram_gb * GIB, 10.0)
+    return plan_memory(family.memory, family.native_px, machine, sides=(0.5,))
+
+
+@pytest.mark.parametrize(
+    ("family", "card_gb", "is_on_processor"), [(KLEIN, 8, True), (KLEIN, 12, True), (Z_IMAGE, 8, True),
+     (Z_IMAGE, 12, False), (KLEIN, 24, False)],
+)  # fmt: skip
+def test_a_text_encoder_that_does_not_fit_beside_the_weights_is_planned_on_the_processor(
+    family: ModelFamily, card_gb: float, is_on_processor: bool
+) -> None:
+    plan = plan_flow(family, card_gb)
+    assert plan.text_encoder_offload is is_on_processor
+    assert ("text encoder on the processor" in str(plan)) is is_on_processor
+
+
+def test_ram_holds_text_encoder_twin_and_what_makes_room_for_the_twin() -> None:
+    swapped, both = plan_flow(KLEIN, 12), plan_flow(KLEIN, 24)
+    assert swapped.storage is both.storage is WHOLE
+    twin_bytes = KLEIN.memory.twin.parameters * 2
+    assert swapped.memory_bytes - both.memory_bytes == pytest.approx(twin_bytes)
+    assert both.memory_bytes > KLEIN.memory.text_encoders.parameters * 2 + twin_bytes
+    streamed = plan_flow(Z_IMAGE, 6)
+    assert streamed.streamed_blocks > 2
+    assert streamed.memory_bytes >= plan_flow(Z_IMAGE, 8).memory_bytes
+    with pytest.raises(PlanRefused) as refused:
+        plan_flow(KLEIN, 12, ram_gb=8)
+    assert refused.value.problem is PlanProblem.MEMORY
+
+
+def test_the_smaller_of_two_classes_of_blocks_are_streamed_first() -> None:
+    smaller, larger = KLEIN.memory.blocks
+    assert smaller.parameters < larger.parameters
+    plans = [
+        plan_memory(
+            KLEIN.memory, 1024, TrainingMachine(gb / 10 * GIB, PLENTY_BYTES, 9.0), (INT8,), sides=(0.5,)
+        )
+        for gb in range(18, 48)
+    ]
+    counts = [plan.streamed_blocks for plan in plans]
+    assert counts == sorted(counts, reverse=True)
+    assert max(counts) > smaller.count > min(count for count in counts if count)
 
 
 CARD = DeviceConfig(torch.device("cuda"), MemoryMode(torch.float16), "for a test")

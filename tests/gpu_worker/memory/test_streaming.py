@@ -174,4 +174,4 @@ class _Block(nn.Module):
 def test_the_largest_blocks_are_streamed_with_others_between_them(count: int, places: list[int]) -> None:
     model = ThreeSizes()
     store_layers(model, WeightStorage.NF4)
-    assert select_blocks(model, "_Block", count) == [model.blocks[place] for place in places]
+    assert select_blocks(model, ["_Block"], count) == [model.blocks[place] for place in places]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gpu_worker.device.memory_profile import GIB, MemoryProfile
+from gpu_worker.device.memory_profile import GIB, BlockGroup, MemoryProfile, StoredPart
 from gpu_worker.models.family import KLEIN_ARCHITECTURE, TRANSFORMERS, LoraGroup, ModelFamily, SamplingConfig
 from gpu_worker.models.flow.klein.names import FILE_NAMES
-from gpu_worker.models.flow.records import TRAINING_DEFAULTS, shrink_family
+from gpu_worker.models.flow.records import QWEN3_4B, TRAINING_DEFAULTS, shrink_family
 from gpu_worker.protocol import SHAPES
 
 KLEIN = ModelFamily(
@@ -31,13 +31,20 @@ KLEIN = ModelFamily(
     ),
     memory=MemoryProfile(
         parameters=3.96e9,  # transformer and VAE; twin and text encoder are in system memory
-        activation_bytes={2: 12.0 * GIB, 4: 24.0 * GIB},
-        checkpointed_share=0.1,
-        overhead_bytes=0.8 * GIB,
+        activation_bytes={2: 16.85 * GIB, 4: 33.7 * GIB},
+        checkpointed_share=0.108,
+        overhead_bytes=0.27 * GIB,
         min_memory_gb=24.0,
-        quantizable=3.87e9,
-        parked=7.9e9,
-        teraflops=105.0,
+        quantizable=3.865e9,
+        text_encoders=QWEN3_4B,
+        twin=StoredPart(3.876e9, 3.865e9),
+        blocks=(
+            BlockGroup("Flux2SingleTransformerBlock", 20, 122.7e6),
+            BlockGroup("Flux2TransformerBlock", 5, 245.4e6),
+        ),
+        picture_bytes=0.57 * GIB,
+        fixed_share=0.11,
+        teraflops=79.7,
     ),
     wide_paths=(
         "vae",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gpu_worker.device.memory_profile import GIB, MemoryProfile
+from gpu_worker.device.memory_profile import GIB, BlockGroup, MemoryProfile, StoredPart
 from gpu_worker.models.family import (
     TRANSFORMERS,
     Z_IMAGE_ARCHITECTURE,
@@ -14,7 +14,7 @@ from gpu_worker.models.family import (
     NameTable,
     SamplingConfig,
 )
-from gpu_worker.models.flow.records import TRAINING_DEFAULTS, shrink_family
+from gpu_worker.models.flow.records import QWEN3_4B, TRAINING_DEFAULTS, shrink_family
 from gpu_worker.protocol import SHAPES
 
 #: Files have diffusers' paths; query, key and value are one matrix in the model's own code.
@@ -44,13 +44,17 @@ Z_IMAGE = ModelFamily(
     ),
     memory=MemoryProfile(
         parameters=6.24e9,  # transformer and VAE; twin and text encoder are in system memory
-        activation_bytes={2: 18.0 * GIB, 4: 36.0 * GIB},
-        checkpointed_share=0.1,
-        overhead_bytes=0.8 * GIB,
+        activation_bytes={2: 31.0 * GIB, 4: 62.0 * GIB},
+        checkpointed_share=0.0715,
+        overhead_bytes=0.39 * GIB,
         min_memory_gb=32.0,
-        quantizable=6.1e9,
-        parked=10.2e9,
-        teraflops=170.0,
+        quantizable=6.144e9,
+        text_encoders=QWEN3_4B,
+        twin=StoredPart(6.155e9, 6.144e9),
+        picture_bytes=0.47 * GIB,
+        fixed_share=0.01,
+        blocks=(BlockGroup("ZImageTransformerBlock", 32, 180.9e6),),
+        teraflops=119.0,
     ),
     wide_paths=(
         "vae",

@@ -43,12 +43,16 @@ class ZImageModel(FlowModel):
         self, transformer: Any, latents: Tensor, timesteps: Tensor, conditioning: Conditioning
     ) -> Tensor:
         """Return the transformer's prediction, the right way round."""
-        embeds = conditioning.tensors[EMBEDS].to(self.dtype)
-        prompts = [row[mask > 0] for row, mask in zip(embeds, conditioning.tensors[_MASK], strict=True)]
+        prompts = self.list_prompt_embeds(conditioning)
         pictures = list(latents.unsqueeze(2).unbind())  # each is a film of one frame
         times = (TRAIN_TIMESTEPS - timesteps.to(latents.device)) / TRAIN_TIMESTEPS
         predictions = transformer(pictures, times, prompts, return_dict=False)[0]
         return -torch.stack(list(predictions)).squeeze(2)
+
+    def list_prompt_embeds(self, conditioning: Conditioning) -> list[Tensor]:
+        """Return the embeddings of each row's prompt, without what it was filled up with."""
+        embeds = conditioning.tensors[EMBEDS].to(self.dtype)
+        return [row[mask > 0] for row, mask in zip(embeds, conditioning.tensors[_MASK], strict=True)]
 
     def join_tokens(self, height: int, width: int) -> JointTokens:
         """Return the picture's tokens first, filled up, then those of the text."""
