@@ -62,17 +62,24 @@ def _read_parts(
 
 
 def _read_small_parts(path: Path, twin_path: Path | None) -> dict[str, Any]:
-    """Return tokenizer and scheduler; the twin's scheduler is that of pictures."""
+    """Return tokenizer and schedulers; the twin's is that of pictures."""
     try:
-        scheduler_config = FlowMatchEulerDiscreteScheduler.load_config(
-            str(twin_path or path), subfolder="scheduler", local_files_only=True
+        training_config, picture_config = (
+            FlowMatchEulerDiscreteScheduler.load_config(
+                str(folder), subfolder="scheduler", local_files_only=True
+            )
+            for folder in (path, twin_path or path)
         )
         tokenizer = AutoTokenizer.from_pretrained(str(path), subfolder="tokenizer", local_files_only=True)
     except (OSError, ValueError) as error:
         raise BaseModelError(
             JobProblem.BASE_MODEL_UNREADABLE, name=path.name, detail=str(error).partition("\n")[0]
         ) from error
-    return {"scheduler_config": dict(scheduler_config), "tokenizer": tokenizer}
+    return {
+        "scheduler_config": dict(picture_config),
+        "training_scheduler_config": dict(training_config),
+        "tokenizer": tokenizer,
+    }
 
 
 def _shape(config: Mapping[str, Any]) -> dict[str, Any]:

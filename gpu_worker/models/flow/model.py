@@ -33,7 +33,8 @@ class FlowComponents:
     vae: Any
     text_encoder: Any
     tokenizer: Any
-    scheduler_config: dict[str, Any]
+    scheduler_config: dict[str, Any]  #: of pictures
+    training_scheduler_config: dict[str, Any] | None = None  #: the undistilled model's; None: the same
     distilled_transformer: Any = None
 
     def to(self, device_config: DeviceConfig) -> FlowComponents:

@@ -25,7 +25,8 @@ TRAIN_TIMESTEPS = 1000
 class FlowConfig:
     """What one family's flow has of its own."""
 
-    scheduler_config: Mapping[str, Any]  #: for `FlowMatchEulerDiscreteScheduler`
+    scheduler_config: Mapping[str, Any]  #: for `FlowMatchEulerDiscreteScheduler`, of pictures
+    training_scheduler_config: Mapping[str, Any] | None = None  #: None: the same
     #: The logarithm of the shift while drawing, by tokens and steps; None: linear in the tokens (Flux, SD 3).
     compute_mu: Callable[[int, int], float] | None = None
     distribution: Literal["uniform", "logit-normal"] = "logit-normal"  #: of timesteps while training
@@ -38,8 +39,8 @@ class Flow:
     def __init__(self, config: FlowConfig) -> None:
         self._config = config
         self.scheduler_config = dict(config.scheduler_config)
-        scheduler: Any = FlowMatchEulerDiscreteScheduler.from_config(self.scheduler_config)
-        self._scheduler_config = scheduler.config
+        self._pictures = _fill_config(config.scheduler_config)
+        self._training = _fill_config(config.training_scheduler_config or config.scheduler_config)
 
     @property
     def prediction_type(self) -> None:
@@ -100,24 +101,16 @@ class Flow:
     def compute_sigmas(self, steps: int, shape: tuple[int, ...]) -> Tensor:
         """Return the share of noise before each step and after the last, (steps + 1,), on the CPU."""
         scheduler: Any = FlowMatchEulerDiscreteScheduler.from_config(self.scheduler_config)
-        compute_mu = self._config.compute_mu or self._linear_mu
-        even_sigmas = torch.linspace(1.0, 1 / steps, steps).tolist()
-        scheduler.set_timesteps(sigmas=even_sigmas, mu=compute_mu(self._count_tokens(shape), steps))
+        tokens, compute_mu = self._count_tokens(shape), self._config.compute_mu
+        mu = compute_mu(tokens, steps) if compute_mu else _linear_mu(self._pictures, tokens)
+        scheduler.set_timesteps(sigmas=torch.linspace(1.0, 1 / steps, steps).tolist(), mu=mu)
         sigmas: Tensor = scheduler.sigmas
         return sigmas
 
     def _training_shift(self, shape: tuple[int, ...]) -> float:
-        if not self._scheduler_config.use_dynamic_shifting:
-            return float(self._scheduler_config.shift)
-        return math.exp(self._linear_mu(self._count_tokens(shape), 0))
-
-    def _linear_mu(self, tokens: int, steps: int) -> float:
-        del steps
-        config = self._scheduler_config
-        slope = (config.max_shift - config.base_shift) / (
-            config.max_image_seq_len - config.base_image_seq_len
-        )
-        return float(config.base_shift + slope * (tokens - config.base_image_seq_len))
+        if not self._training.use_dynamic_shifting:
+            return float(self._training.shift)
+        return math.exp(_linear_mu(self._training, self._count_tokens(shape)))
 
     def _count_tokens(self, shape: tuple[int, ...]) -> int:
         height, width = shape[-2:]
@@ -151,6 +144,18 @@ class FlowScheduler:
     def predict_original(self, model_input: Tensor, model_pred: Tensor, timestep: Tensor) -> Tensor:
         """Return the end of the line on which a prediction lies."""
         return model_input - timestep / TRAIN_TIMESTEPS * model_pred
+
+
+def _fill_config(config: Mapping[str, Any]) -> Any:
+    """Return a scheduler's configuration with its defaults."""
+    scheduler: Any = FlowMatchEulerDiscreteScheduler.from_config(dict(config))
+    return scheduler.config
+
+
+def _linear_mu(config: Any, tokens: int) -> float:
+    """Return the logarithm of the shift as Flux and SD 3 have it, linear in the tokens."""
+    slope = (config.max_shift - config.base_shift) / (config.max_image_seq_len - config.base_image_seq_len)
+    return float(config.base_shift + slope * (tokens - config.base_image_seq_len))
 
 
 def shift_sigmas(sigmas: Tensor, shift: float) -> Tensor:

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
+from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu
 
 from gpu_worker.errors import BadInput, JobProblem
+from gpu_worker.models.flow.klein.config import SCHEDULER_CONFIG, compute_mu
 from gpu_worker.models.noise.flow import Flow, FlowConfig
 
 DYNAMIC = {"use_dynamic_shifting": True, "base_shift": 0.5, "max_shift": 1.15, "shift": 3.0}
@@ -40,6 +42,31 @@ def test_steps_are_those_of_the_scheduler(config: dict[str, Any]) -> None:
         latents = ours.step(model_pred, timestep, latents, torch.Generator())
         expected = theirs.step(model_pred, timestep, expected, return_dict=False)[0]
     assert torch.allclose(latents, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("shift", [3.0, 6.0])  # Z-Image-Turbo's and Z-Image's
+@pytest.mark.parametrize("steps", [8, 28])
+def test_sigmas_are_shifted_as_the_model_s_own_scheduler_says(shift: float, steps: int) -> None:
+    config = {"use_dynamic_shifting": False, "shift": shift}
+    ours = make_flow(config).compute_sigmas(steps, SHAPE)
+    assert torch.allclose(ours, make_scheduler(config, steps, mu=0.0).sigmas, atol=1e-6)
+    assert ours[1] == pytest.approx(shift * (1 - 1 / steps) / (1 + (shift - 1) * (1 - 1 / steps)), abs=0.02)
+
+
+@pytest.mark.parametrize("side", [32, 64])  # 512 and 1024 px
+@pytest.mark.parametrize("steps", [4, 50])
+def test_klein_s_sigmas_are_shifted_by_steps_and_size_as_its_pipeline_does(side: int, steps: int) -> None:
+    theirs = make_scheduler(SCHEDULER_CONFIG, steps, mu=compute_empirical_mu(side * side, steps))
+    flow = make_flow(SCHEDULER_CONFIG, compute_mu=compute_mu)
+    assert torch.allclose(flow.compute_sigmas(steps, (1, 128, side, side)), theirs.sigmas, atol=1e-6)
+
+
+def test_pictures_take_the_twin_s_shift_and_trainings_that_of_the_undistilled_model() -> None:
+    pair = make_flow(STATIC, training_scheduler_config={**STATIC, "shift": 6.0})
+    base = make_flow({**STATIC, "shift": 6.0})
+    assert torch.equal(pair.compute_sigmas(8, SHAPE), make_flow(STATIC).compute_sigmas(8, SHAPE))
+    assert torch.equal(draw_sigmas(pair), draw_sigmas(base))
+    assert draw_sigmas(base).mean() > draw_sigmas(make_flow(STATIC)).mean()
 
 
 def test_a_picture_to_start_from_gets_the_scheduler_s_noise() -> None:

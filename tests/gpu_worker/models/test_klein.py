@@ -13,11 +13,12 @@ from gpu_worker.errors import BaseModelError, JobProblem
 from gpu_worker.models import files
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.flow.klein import tiny as models_tiny_klein
-from gpu_worker.models.flow.klein.config import KleinWidths, compute_mu, transformer_config
+from gpu_worker.models.flow.klein.config import SCHEDULER_CONFIG, KleinWidths, compute_mu, transformer_config
 from gpu_worker.models.flow.klein.family import KLEIN, KLEIN_BASE
 from gpu_worker.models.flow.klein.model import pack, unpack
 from gpu_worker.models.flow.pairs import PAIRS
 from gpu_worker.models.lora_hooks import find_targets
+from gpu_worker.models.noise.flow import Flow, FlowConfig
 from gpu_worker.models.registry import check_bf16, load_base_model
 from gpu_worker.models.sdxl.family import SDXL
 
@@ -56,14 +57,18 @@ def test_latents_are_packed_as_in_the_pipeline(tiny_klein: BaseModel) -> None:
     assert torch.allclose(pack(tiny_klein.to_vae_latents(ours)), theirs, atol=1e-5)
 
 
+#: With another shift, so that it is seen which is taken.
+BASE_SCHEDULER = {**SCHEDULER_CONFIG, "base_shift": 0.8}
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Write the embedded klein as diffusers does: the base, and its twin."""
     folder = tmp_path_factory.mktemp("klein")
     parts = models_tiny_klein.build_components()
-    for name in ("base", "twin"):
+    for name, scheduler_config in (("base", BASE_SCHEDULER), ("twin", parts.scheduler_config)):
         Flux2KleinPipeline(
-            scheduler=FlowMatchEulerDiscreteScheduler.from_config(parts.scheduler_config),
+            scheduler=FlowMatchEulerDiscreteScheduler.from_config(scheduler_config),
             vae=parts.vae,
             text_encoder=parts.text_encoder,
             tokenizer=parts.tokenizer,
@@ -91,6 +96,20 @@ def test_a_pair_of_folders_is_the_embedded_model(tiny_klein: BaseModel, folders:
             drawn_by_twin = base.predict(latents, timesteps, ours)
             assert torch.allclose(drawn_by_twin, tiny_klein.predict(latents, timesteps, ours), atol=1e-5)
         assert (drawn_by_twin - base.predict(latents, timesteps, ours)).abs().max() > 0.01
+
+
+def test_a_pair_trains_with_the_base_s_scheduler_and_draws_with_the_twin_s(
+    folders: tuple[Path, Path],
+) -> None:
+    noise_process = load_base_model(" + ".join(map(str, folders)), torch.float32).noise_process
+    shape = (50, 128, 4, 4)
+    drawn, of_base = (
+        each.sample_timesteps(shape, torch.Generator().manual_seed(1))
+        for each in (noise_process, Flow(FlowConfig(BASE_SCHEDULER)))
+    )
+    assert torch.equal(drawn, of_base)
+    assert isinstance(noise_process, Flow)
+    assert noise_process.scheduler_config["base_shift"] == SCHEDULER_CONFIG["base_shift"]
 
 
 def test_a_folder_says_what_it_is(folders: tuple[Path, Path]) -> None:

@@ -134,7 +134,7 @@ def test_every_gradient_of_klein_equals_the_example_s(tiny_klein: BaseModel, is_
 
 
 def z_image_loss(parts: Any, samples: list[EncodedSample]) -> Tensor:
-    scheduler: Any = FlowMatchEulerDiscreteScheduler.from_config(parts.scheduler_config)
+    scheduler: Any = FlowMatchEulerDiscreteScheduler.from_config(parts.training_scheduler_config)
     latents = torch.stack([sample.latents for sample in samples])
     noise, timesteps, sigmas = draw(latents, scheduler, shift=1.0)  # the scheduler's own are shifted
     noisy = (1.0 - sigmas) * latents + sigmas * noise

@@ -30,7 +30,7 @@ class KleinModel(FlowModel):
         device_config: DeviceConfig,
         max_tokens: int = 512,
     ) -> None:
-        flow = Flow(FlowConfig(parts.scheduler_config, compute_mu))
+        flow = Flow(FlowConfig(parts.scheduler_config, parts.training_scheduler_config, compute_mu))
         encoder = Qwen3Encoder(parts.text_encoder, parts.tokenizer, TEXT_LAYERS, max_tokens)
         super().__init__(name, family, parts, flow, encoder, device_config)
 

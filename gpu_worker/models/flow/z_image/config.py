@@ -16,6 +16,8 @@ SCHEDULER_CONFIG: dict[str, Any] = {
     "shift": 3.0,
     "use_dynamic_shifting": False,
 }
+#: As the undistilled model has it.
+BASE_SCHEDULER_CONFIG = {**SCHEDULER_CONFIG, "shift": 6.0}
 
 
 @dataclass(frozen=True)

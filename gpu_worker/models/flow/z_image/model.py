@@ -35,7 +35,8 @@ class ZImageModel(FlowModel):
         device_config: DeviceConfig,
         max_tokens: int = 512,
     ) -> None:
-        flow = Flow(FlowConfig(parts.scheduler_config, patch_side=PATCH_SIDE))
+        configs = parts.scheduler_config, parts.training_scheduler_config
+        flow = Flow(FlowConfig(*configs, patch_side=PATCH_SIDE))
         encoder = Qwen3Encoder(parts.text_encoder, parts.tokenizer, TEXT_LAYERS, max_tokens, is_thinking=True)
         super().__init__(name, family, parts, flow, encoder, device_config)
 

@@ -11,7 +11,7 @@ from transformers import Qwen3Config, Qwen3Model
 
 from gpu_worker.models.flow.model import FlowComponents
 from gpu_worker.models.flow.z_image import config
-from gpu_worker.models.flow.z_image.config import SCHEDULER_CONFIG, ZImageWidths
+from gpu_worker.models.flow.z_image.config import BASE_SCHEDULER_CONFIG, SCHEDULER_CONFIG, ZImageWidths
 from gpu_worker.models.sources.random_weights import fill_randomly, shake
 from gpu_worker.models.text.qwen3.config import SMALL, text_encoder_config
 from gpu_worker.models.text.qwen3.tokenizer import build_byte_tokenizer
@@ -47,5 +47,6 @@ def build_components() -> FlowComponents:
         text_encoder=text_encoder,
         tokenizer=build_byte_tokenizer(),
         scheduler_config=SCHEDULER_CONFIG,
+        training_scheduler_config=BASE_SCHEDULER_CONFIG,
         distilled_transformer=twin,
     )
