@@ -11,7 +11,14 @@ from safetensors import SafetensorError, safe_open
 from gpu_worker.errors import BaseModelError, JobProblem
 from gpu_worker.models.family import ModelFamily
 from gpu_worker.models.flow.klein.family import TINY_KLEIN
-from gpu_worker.models.flow.pairs import DISTILLED_SAMPLING, PAIRS, ModelPair, create_twin_hub, find_pair
+from gpu_worker.models.flow.pairs import (
+    DISTILLED_SAMPLING,
+    PAIRS,
+    ModelPair,
+    count_missing_bytes,
+    find_pair,
+    make_twin_hub,
+)
 from gpu_worker.models.flow.recognition import (
     CONFIG_FILES,
     is_transformer_folder,
@@ -91,7 +98,7 @@ def find_known_family(name: str, hub: Hub | None = None) -> ModelFamily:
     if verdict == "bad":
         raise BaseModelError(detail)
     if name not in _SHIPPED and find_local(name) is None:
-        hub.ensure_room(name, prefer_half=True)
+        hub.ensure_room(name, hub.count_missing_bytes(name, prefer_half=True))
     return family
 
 
@@ -136,12 +143,18 @@ def _inspect_name(name: str, hub: Hub | None, needs_vae: bool) -> Inspection:
 
 def _inspect_pair(pair: ModelPair, hub: Hub | None) -> Inspection:
     """Return what is found of both models; the first that is not well counts."""
+    hub = hub or Hub(timeout_s=5.0)
     found = [
         _inspect_name(pair.base, hub, needs_vae=True),
-        _inspect_name(pair.twin, hub or create_twin_hub(timeout_s=5.0), needs_vae=True),
+        _inspect_name(pair.twin, make_twin_hub(hub), needs_vae=True),
     ]
-    bad = next((each for each in found if each[0] != "ok"), None)
-    return bad or ("ok", "; ".join(text for _, text, _ in found), "")
+    if bad := next((each for each in found if each[0] != "ok"), None):
+        return bad
+    texts = [text for _, text, _ in found]
+    missing_bytes = count_missing_bytes(pair, hub)
+    if missing_bytes:
+        texts.append(f"{missing_bytes / 2**30:.1f} GB in all")
+    return "ok", "; ".join(texts), ""
 
 
 def _inspect_file(path: Path, needs_vae: bool) -> Inspection:

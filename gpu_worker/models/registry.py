@@ -23,7 +23,7 @@ from gpu_worker.models.flow import loading as flow_loading
 from gpu_worker.models.flow.klein import tiny as tiny_klein
 from gpu_worker.models.flow.klein.family import TINY_KLEIN
 from gpu_worker.models.flow.klein.model import KleinModel
-from gpu_worker.models.flow.pairs import DISTILLED_SAMPLING, PAIRS, ModelPair, create_twin_hub, find_pair
+from gpu_worker.models.flow.pairs import DISTILLED_SAMPLING, PAIRS, ModelPair, find_pair, locate_pair
 from gpu_worker.models.flow.z_image import tiny as tiny_z_image
 from gpu_worker.models.flow.z_image.family import TINY_Z_IMAGE
 from gpu_worker.models.flow.z_image.model import ZImageModel
@@ -130,10 +130,10 @@ def _load_flow(
         tiny_module = tiny_klein if family is TINY_KLEIN else tiny_z_image
         parts = tiny_module.build_components().to(device_config)
         return model_class(name, family, parts, device_config, SMALL.max_tokens)
-    path = _locate(pair.base if pair else name, device_config, on_progress)
-    twin_path = None
-    if pair is not None:
-        twin_path = find_local(pair.twin) or create_twin_hub().get_folder(pair.twin, True, on_progress)
+    if pair is None:
+        path, twin_path = _locate(name, device_config, on_progress), None
+    else:
+        path, twin_path = locate_pair(pair, family, hub.Hub(), on_progress)
     parts = flow_loading.read_model(path, twin_path, family, device_config)
     public_names = [_get_public_name(each) for each in ((pair.base, pair.twin) if pair else (name,))]
     return model_class(name if name in PAIRS else " + ".join(public_names), family, parts, device_config)

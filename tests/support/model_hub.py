@@ -30,12 +30,19 @@ TEXTS = {
 UNET = "unet/diffusion_pytorch_model.fp16.safetensors"
 
 
+_ID, _RESOLVE = r"[^/]+/[^/]+", f"/resolve/{REVISION}/"
+
+
 @dataclass
 class SmallHub:
     """What it has, what it does wrong, and what it was asked."""
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=lambda: {**WEIGHTS, **TEXTS})
+    #: Of other models, by their ids; `asked` names theirs with the id.
+    others: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    #: It says that these have so many bytes.
+    claimed_bytes: dict[str, int] = field(default_factory=dict)
     #: An answer to a GET of these ends after so many bytes, each time one is left.
     breaks: dict[str, list[int]] = field(default_factory=dict)
     #: An answer to a GET of these waits after so many bytes until the event is set.
@@ -92,27 +99,40 @@ class _Door(BaseHTTPRequestHandler):
 
     def _answer(self, is_head: bool) -> None:
         path = self.path.partition("?")[0]
-        if path == f"/api/models/{MODEL}":
-            return self._say(200, json.dumps(self._model()).encode(), {})
-        prefix = f"/{MODEL}/resolve/{REVISION}/"
-        name = path.removeprefix(prefix)
-        if not path.startswith(prefix) or name not in self.state.files:
+        if (model := re.fullmatch(rf"/api/models/({_ID})", path)) and model[1] in self._files_by_id:
+            return self._say(200, json.dumps(self._model(model[1])).encode(), {})
+        file = re.fullmatch(rf"/({_ID})/resolve/{REVISION}/(.+)", path)
+        name = file[2] if file and file[1] == MODEL else path.removeprefix("/").replace(_RESOLVE, "/")
+        if name not in self._contents:
             return self._say(404, b"", {"X-Error-Code": "RepoNotFound"})
         if self.state.gated:
             return self._say(401, b"", {"X-Error-Code": "GatedRepo"})
         return self._head(name) if is_head else self._file(name)
 
-    def _model(self) -> dict[str, object]:
+    @property
+    def _files_by_id(self) -> dict[str, dict[str, bytes]]:
+        return {MODEL: self.state.files, **self.state.others}
+
+    @property
+    def _contents(self) -> dict[str, bytes]:
+        others = self.state.others.items()
+        return {
+            **self.state.files,
+            **{f"{model}/{name}": content for model, files in others for name, content in files.items()},
+        }
+
+    def _model(self, model: str) -> dict[str, object]:
         siblings: list[dict[str, object]] = []
-        for name, content in self.state.files.items():
-            sibling: dict[str, object] = {"rfilename": name, "size": len(content), "blobId": "b" * 40}
+        for name, content in self._files_by_id[model].items():
+            size = self.state.claimed_bytes.get(name, len(content))
+            sibling: dict[str, object] = {"rfilename": name, "size": size, "blobId": "b" * 40}
             if name.endswith(".safetensors"):
                 sibling["lfs"] = {"sha256": sha256(content), "size": len(content), "pointerSize": 134}
             siblings.append(sibling)
-        return {"id": MODEL, "sha": REVISION, "siblings": siblings, "private": False, "tags": []}
+        return {"id": model, "sha": REVISION, "siblings": siblings, "private": False, "tags": []}
 
     def _head(self, name: str) -> None:
-        content = self.state.files[name]
+        content = self._contents[name]
         self.send_response(200)
         for header, value in (
             ("X-Repo-Commit", REVISION),
@@ -123,7 +143,7 @@ class _Door(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _file(self, name: str) -> None:
-        content = self.state.damaged.get(name, self.state.files[name])
+        content = self.state.damaged.get(name, self._contents[name])
         match = re.fullmatch(r"bytes=([0-9]+)-", self.headers.get("Range", ""))
         first = int(match[1]) if match and not self.state.whole_only else 0
         self.state.asked.append((name, int(match[1]) if match else 0))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gpu_worker.models.family import ModelFamily
 from gpu_worker.models.flow.klein.family import KLEIN
 from gpu_worker.models.flow.z_image.family import Z_IMAGE
-from gpu_worker.models.sources.hub import FileLayout, Hub, RemoteFile, has_weights
+from gpu_worker.models.sources.hub import FileLayout, Hub, ProgressCallback, RemoteFile, has_weights
+from gpu_worker.models.sources.names import find_local
+
+log = logging.getLogger(__name__)
 
 _SEPARATOR = " + "
 
@@ -41,9 +45,30 @@ def find_pair(name: str) -> ModelPair | None:
     return ModelPair(base.strip(), twin.strip()) if separator else None
 
 
-def create_twin_hub(timeout_s: float = 30.0) -> Hub:
-    """Return the hub for twins, of which transformer and scheduler are downloaded."""
-    return Hub(timeout_s=timeout_s, layout=FileLayout(_select_files, _is_complete))
+def make_twin_hub(hub: Hub) -> Hub:
+    """Return a hub for twins, of which transformer and scheduler alone are downloaded."""
+    return replace(hub, layout=FileLayout(_select_files, _is_complete))
+
+
+def count_missing_bytes(pair: ModelPair, hub: Hub) -> int:
+    """Return how much of both models is yet to be downloaded; raises BaseModelError."""
+    models = ((hub, pair.base), (make_twin_hub(hub), pair.twin))
+    return sum(each.count_missing_bytes(name, True) for each, name in models if find_local(name) is None)
+
+
+def locate_pair(
+    pair: ModelPair, family: ModelFamily, hub: Hub, on_progress: ProgressCallback
+) -> tuple[Path, Path]:
+    """Return the folders of base and twin; what is not here is downloaded, and before it is said how much.
+
+    Raises BaseModelError, also if there is room for one of them only.
+    """
+    if missing_bytes := count_missing_bytes(pair, hub):
+        size_gb = missing_bytes / 2**30
+        log.info("%s, licence %s: %.1f GB are downloaded", family.title, family.licence, size_gb)
+        hub.ensure_room(pair.base, missing_bytes)
+    base_path = find_local(pair.base) or hub.get_folder(pair.base, True, on_progress)
+    return base_path, find_local(pair.twin) or make_twin_hub(hub).get_folder(pair.twin, True, on_progress)
 
 
 def _select_files(files: Iterable[RemoteFile], _prefer_half: bool) -> list[RemoteFile]:

@@ -98,10 +98,11 @@ class Hub:
             raise BaseModelError(JobProblem.BASE_MODEL_NO_SAFETENSORS, name=name)
         return info.sha, needed_files
 
-    def ensure_room(self, name: str, prefer_half: bool) -> None:
-        """Raise BaseModelError if a model that is not here is larger than the disk's free space."""
-        if self.find_cached(name) is None:
-            self._ensure_disk_space(name, self.list_files(name, prefer_half)[1])
+    def count_missing_bytes(self, name: str, prefer_half: bool) -> int:
+        """Return how much of a model is yet to be downloaded; raises BaseModelError."""
+        if self.find_cached(name) is not None:
+            return 0
+        return self._count_missing_bytes(name, self.list_files(name, prefer_half)[1])
 
     def read_config(self, name: str, file_name: str) -> dict[str, Any]:
         """Return a small file of settings from the hub; raises BaseModelError."""
@@ -126,7 +127,7 @@ class Hub:
         if cached_folder is not None:
             return cached_folder
         revision, files = self.list_files(name, prefer_half)
-        self._ensure_disk_space(name, files)
+        self.ensure_room(name, self._count_missing_bytes(name, files))
         progress = _DownloadProgress(name, sum(remote_file.size_bytes for remote_file in files), on_progress)
         for file in files:
             try:
@@ -168,12 +169,11 @@ class Hub:
     def _cache_path(self) -> Path:
         return Path(self.cache_dir or constants.HF_HUB_CACHE)
 
-    def _ensure_disk_space(self, name: str, files: Sequence[RemoteFile]) -> None:
+    def ensure_room(self, name: str, missing_bytes: int) -> None:
+        """Raise BaseModelError if a download is larger than the disk's free space."""
         folder = self._cache_path()
         folder.mkdir(parents=True, exist_ok=True)
-        needed_bytes = (
-            sum(file.size_bytes - self._count_present_bytes(name, file) for file in files) + RESERVED_BYTES
-        )
+        needed_bytes = missing_bytes + RESERVED_BYTES
         free_bytes = shutil.disk_usage(folder).free
         if free_bytes < needed_bytes:
             raise BaseModelError(
@@ -182,6 +182,9 @@ class Hub:
                 needed_gb=f"{needed_bytes / 2**30:.1f}",
                 free_gb=f"{free_bytes / 2**30:.1f}",
             )
+
+    def _count_missing_bytes(self, name: str, files: Sequence[RemoteFile]) -> int:
+        return sum(file.size_bytes - self._count_present_bytes(name, file) for file in files)
 
     def _count_present_bytes(self, name: str, file: RemoteFile) -> int:
         if file.sha256 is None:
