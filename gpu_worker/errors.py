@@ -81,6 +81,7 @@ class JobProblem(enum.StrEnum):
     BASE_MODEL_LACKS_PART = "base-model-lacks-part"
     BASE_MODEL_LACKS_WEIGHTS = "base-model-lacks-weights"
     BASE_MODEL_OTHER_CONFIG = "base-model-other-config"
+    BASE_MODEL_TRANSFORMER_ONLY = "base-model-transformer-only"
     BASE_MODEL_UNKNOWN_DTYPE = "base-model-unknown-dtype"
     BASE_MODEL_UNREADABLE = "base-model-unreadable"
     BASE_MODEL_UNKNOWN_BUFFER = "base-model-unknown-buffer"
@@ -195,6 +196,8 @@ _SENTENCES = {
     JobProblem.BASE_MODEL_NOT_SD15: "{name} is not a Stable Diffusion 1.x checkpoint.",
     JobProblem.BASE_MODEL_LACKS_PART: "The base model {name} is incomplete: it has no {part}.",
     JobProblem.BASE_MODEL_LACKS_WEIGHTS: "The base model {name} has no .safetensors weights in {part}.",
+    JobProblem.BASE_MODEL_TRANSFORMER_ONLY: "{name} is a transformer alone; set BASE_MODEL to a whole model, "
+    "and this after it as its twin: `base + {name}`.",
     JobProblem.BASE_MODEL_OTHER_CONFIG: "The base model {name} does not fit its own {part}'s configuration.",
     JobProblem.BASE_MODEL_UNKNOWN_DTYPE: "The base model file {name} holds numbers of a kind that cannot be "
     "used ({dtype}).",

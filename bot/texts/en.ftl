@@ -792,6 +792,7 @@ worker-base-model-other-system = { $name } is a path of Windows, and this is ano
 worker-base-model-not-sd15 = { $name } is not a Stable Diffusion 1.x checkpoint.
 worker-base-model-lacks-part = The base model { $name } is incomplete: it has no { $part }.
 worker-base-model-lacks-weights = The base model { $name } has no .safetensors weights in { $part }.
+worker-base-model-transformer-only = { $name } is a transformer alone; set BASE_MODEL to a whole model, and this after it as its twin: `base + { $name }`.
 worker-base-model-other-config = The base model { $name } does not fit its own { $part }'s configuration.
 worker-base-model-unknown-dtype = The base model file { $name } holds numbers of a kind that cannot be used ({ $dtype }).
 worker-base-model-unreadable = The base model folder { $name } cannot be loaded: { $detail }

@@ -791,6 +791,7 @@ worker-base-model-other-system = { $name } è un percorso di Windows, e questo �
 worker-base-model-not-sd15 = { $name } non è un checkpoint di Stable Diffusion 1.x.
 worker-base-model-lacks-part = Il modello di base { $name } è incompleto: manca { $part }.
 worker-base-model-lacks-weights = Il modello di base { $name } non ha pesi .safetensors in { $part }.
+worker-base-model-transformer-only = { $name } è soltanto un transformer; metti in BASE_MODEL un modello intero e questo dopo, come suo gemello: `base + { $name }`.
 worker-base-model-other-config = Il modello di base { $name } non corrisponde alla configurazione del suo { $part }.
 worker-base-model-unknown-dtype = Il file { $name } del modello di base contiene numeri di un tipo che non si può usare ({ $dtype }).
 worker-base-model-unreadable = La cartella { $name } del modello di base non si può caricare: { $detail }

@@ -21,6 +21,7 @@ from gpu_worker.models.flow.pairs import (
 )
 from gpu_worker.models.flow.recognition import (
     CONFIG_FILES,
+    is_transformer_file,
     is_transformer_folder,
     read_folder_configs,
     recognise_config,
@@ -79,6 +80,8 @@ def recognise_path(path: Path) -> ModelFamily:
     """Return the family of a folder or a file; raises BaseModelError."""
     if is_transformer_folder(path):
         return recognise_folder(path)
+    if path.is_file() and is_transformer_file(path):
+        raise BaseModelError(JobProblem.BASE_MODEL_TRANSFORMER_ONLY, name=path.name)
     return SDXL if sdxl_recognition.is_sdxl(path) else SD15
 
 
@@ -146,7 +149,7 @@ def _inspect_pair(pair: ModelPair, hub: Hub | None) -> Inspection:
     hub = hub or Hub(timeout_s=5.0)
     found = [
         _inspect_name(pair.base, hub, needs_vae=True),
-        _inspect_name(pair.twin, make_twin_hub(hub), needs_vae=True),
+        _inspect_twin(pair.twin, make_twin_hub(hub)),
     ]
     if bad := next((each for each in found if each[0] != "ok"), None):
         return bad
@@ -157,8 +160,16 @@ def _inspect_pair(pair: ModelPair, hub: Hub | None) -> Inspection:
     return "ok", "; ".join(texts), ""
 
 
+def _inspect_twin(name: str, hub: Hub) -> Inspection:
+    path = Path(name)
+    if path.is_file() and is_transformer_file(path):
+        return "ok", f"{path.name}, {path.stat().st_size / 2**30:.1f} GB", ""
+    return _inspect_name(name, hub, needs_vae=True)
+
+
 def _inspect_file(path: Path, needs_vae: bool) -> Inspection:
     try:
+        recognise_path(path)
         with safe_open(path, framework="numpy") as file:
             count = len(file.keys())
         is_xl = sdxl_recognition.is_sdxl(path)

@@ -11,7 +11,7 @@ from gpu_worker.models.family import ModelFamily
 from gpu_worker.models.flow.klein.family import KLEIN, KLEIN_BASE
 from gpu_worker.models.flow.z_image.family import Z_IMAGE, Z_IMAGE_BASE
 from gpu_worker.models.sources.hub import MODEL_INDEX, TRANSFORMER_FOLDERS, TRANSFORMER_WEIGHTS
-from gpu_worker.models.sources.names import read_json
+from gpu_worker.models.sources.names import read_json, read_shapes
 
 #: The files that tell, by what they are about.
 CONFIG_FILES = {
@@ -19,6 +19,11 @@ CONFIG_FILES = {
     "transformer": "transformer/config.json",
     "scheduler": "scheduler/scheduler_config.json",
 }
+#: Weights of single files by which they are known: FLUX.2's and Z-Image's.
+_FILE_MARKS = (
+    {"img_in.weight", "double_stream_modulation_img.lin.weight"},
+    {"cap_embedder.1.weight", "layers.0.attention.qkv.weight"},
+)
 #: Z-Image-Turbo's; the undistilled model has another.
 _TURBO_SHIFT = 3.0
 #: Blocks of klein 4B; larger ones have more.
@@ -54,6 +59,17 @@ def recognise_folder(path: Path) -> ModelFamily:
     except (OSError, ValueError) as error:
         raise BaseModelError(JobProblem.BASE_MODEL_UNREADABLE, name=path.name, detail=str(error)) from error
     return recognise_config(configs, path.name)
+
+
+def remove_file_prefix(name: str) -> str:
+    """Return a weight's name in a single file without what some begin with."""
+    return name.removeprefix("model.").removeprefix("diffusion_model.")
+
+
+def is_transformer_file(path: Path) -> bool:
+    """Return whether a single file is a transformer of these families without the rest."""
+    names = {remove_file_prefix(name) for name in read_shapes(path)}
+    return any(mark <= names for mark in _FILE_MARKS)
 
 
 def read_folder_config(path: Path, part: str) -> dict[str, Any]:

@@ -83,6 +83,8 @@ class MappedFile:
         if not hasattr(mmap, "MADV_DONTNEED"):  # Windows: the pages go when the mapping does
             return
         start = view.data_ptr() - torch.frombuffer(self._map, dtype=torch.uint8).data_ptr()
+        if not 0 <= start < len(self._map):  # a converted tensor, which is a copy
+            return
         end = start + view.numel() * view.element_size()
         first_page, last_page = (
             -(-start // mmap.PAGESIZE) * mmap.PAGESIZE,
@@ -116,9 +118,11 @@ class WeightSource:
         return {name: view for name, (_, view) in self._tensors.items()}
 
     def with_names(self, views: Mapping[str, Tensor]) -> WeightSource:
-        """Return a source with these views, which may be renamed, reshaped or cut into parts."""
+        """Return a source with these views, which may be renamed, reshaped, cut into parts, or copies."""
         owners = {_get_storage(view): file for file, view in self._tensors.values()}
-        return WeightSource({name: (owners[_get_storage(view)], view) for name, view in views.items()})
+        any_file = next(iter(owners.values()), None)
+        files = {name: owners.get(_get_storage(view), any_file) for name, view in views.items()}
+        return WeightSource({name: (file, views[name]) for name, file in files.items() if file is not None})
 
     def items(self) -> Iterator[tuple[str, MappedFile, Tensor]]:
         """Yield name, file and view."""
