@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,6 +10,9 @@ import torch
 from gpu_worker.device import cuda_errors
 from gpu_worker.device.memory_profile import WeightStorage
 from gpu_worker.errors import WorkerError
+
+#: Those that round, in the order in which they are tried.
+_STORAGES = (WeightStorage.INT8, WeightStorage.NF4)
 
 
 class ComputeError(WorkerError):
@@ -44,23 +48,42 @@ class MemoryMode:
 
 
 def fall_back(
-    memory_mode: MemoryMode, compute_error: ComputeError, fallback_dtype: torch.dtype
+    memory_mode: MemoryMode,
+    compute_error: ComputeError,
+    fallback_dtype: torch.dtype,
+    storages: Collection[WeightStorage] = (),
+    block_count: int = 0,
 ) -> MemoryMode | None:
     """Return the next memory mode after an error; None if there is none.
 
-    How weights are stored stays: rounding cannot be taken back. `fallback_dtype` replaces fp16 after NaN:
-    bf16 where the device computes it fast, else fp32.
+    `fallback_dtype` replaces fp16 after NaN: bf16 where the device computes it fast, else fp32. After OOM
+    what costs time alone comes first, then what `storages` allows; `block_count` is how many blocks can be
+    streamed. Rounding cannot be taken back.
     """
     if isinstance(compute_error, OutOfMemory):
         if not memory_mode.gradient_checkpointing:
             return replace(memory_mode, gradient_checkpointing=True)
         if not memory_mode.vae_offload:
             return replace(memory_mode, vae_offload=True)
-        return None
+        return _store_smaller(memory_mode, storages, block_count)
     if memory_mode.dtype is torch.float16:
         return replace(memory_mode, dtype=fallback_dtype)
     if memory_mode.dtype is torch.bfloat16:
         return replace(memory_mode, dtype=torch.float32)
+    return None
+
+
+def _store_smaller(
+    memory_mode: MemoryMode, storages: Collection[WeightStorage], block_count: int
+) -> MemoryMode | None:
+    """Return the mode with weights in 8 bits, then with all blocks streamed, then in 4 bits."""
+    smaller = [storage for storage in _STORAGES if storage in storages]
+    if memory_mode.storage is WeightStorage.WHOLE:
+        return replace(memory_mode, storage=smaller[0]) if smaller else None
+    if memory_mode.streamed_blocks < block_count:
+        return replace(memory_mode, streamed_blocks=block_count)
+    if memory_mode.storage is WeightStorage.INT8 and WeightStorage.NF4 in smaller:
+        return replace(memory_mode, storage=WeightStorage.NF4)
     return None
 
 

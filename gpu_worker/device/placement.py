@@ -13,7 +13,7 @@ import torch
 
 from gpu_worker.device import benchmark, convolutions, cuda_graphs, inspect, kernels, memory_limit
 from gpu_worker.device.memory_modes import MemoryMode
-from gpu_worker.device.memory_profile import SD15_MEMORY, MemoryProfile
+from gpu_worker.device.memory_profile import SD15_MEMORY, MemoryProfile, WeightStorage
 from gpu_worker.device.nvml import DeviceMetrics, read_gpu
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,8 @@ class DeviceConfig:
     free_bytes: float | None = None
     tflops: float | None = None
     uses_cuda_graphs: bool = False
+    #: How weights may be stored when memory runs out; none: as they are.
+    storages: tuple[WeightStorage, ...] = ()
 
     @property
     def dtype(self) -> torch.dtype:

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from gpu_worker.device import memory_modes, placement
-from gpu_worker.device.memory_modes import MemoryMode
-from gpu_worker.device.memory_profile import MemoryProfile
+from gpu_worker.device.memory_modes import ComputeError, MemoryMode
+from gpu_worker.device.memory_profile import MemoryProfile, WeightStorage
 from gpu_worker.device.placement import DeviceConfig
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,29 @@ class Lowerable(Protocol):
 
     def set_memory_mode(self, memory_mode: MemoryMode) -> None:
         """Set precision and memory savings."""
+
+
+def find_lower_mode(base: Lowerable, profile: MemoryProfile, error: ComputeError) -> MemoryMode | None:
+    """Return the memory mode for a base model after an error; None if there is none."""
+    config = base.device_config
+    block_count = profile.block_count if config.device.type == "cuda" else 0
+    return memory_modes.fall_back(
+        base.memory_mode, error, config.fallback_dtype, config.storages, block_count
+    )
+
+
+def resume_storage(base: Lowerable, storage: WeightStorage) -> None:
+    """Store the weights as those were on which a training began, unless they are stored smaller already."""
+    order = list(WeightStorage)
+    if order.index(storage) <= order.index(base.memory_mode.storage):
+        return
+    if storage not in base.device_config.storages:
+        log.warning(
+            "weights were in %s before, which MEMORY forbids: now %s", storage, base.memory_mode.storage
+        )
+        return
+    log.info("weights are stored in %s, as before, until the base model is loaded again", storage)
+    base.set_memory_mode(replace(base.memory_mode, storage=storage))
 
 
 def restore_memory_mode(base: Lowerable, profile: MemoryProfile) -> None:

@@ -39,6 +39,8 @@ def fit_device(
     for too little RAM, before the system ends the process.
     """
     storages = list_storages(choice)
+    if device_config.device.type == "cuda":
+        device_config = replace(device_config, storages=storages)
     if device_config.free_bytes is None:
         storage = WeightStorage.WHOLE if choice == AUTO else storages[0]
         return _set_mode(device_config, storage, device_config.memory_mode.gradient_checkpointing), None

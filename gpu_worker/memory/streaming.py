@@ -42,7 +42,7 @@ class Transport(Protocol):
 class HostMemory:
     """Pinned memory, as far as the system gives it; WSL2 has a limit."""
 
-    def __init__(self, pin: Callable[[Tensor], Tensor] = Tensor.pin_memory) -> None:
+    def __init__(self, pin: Callable[[Tensor], Tensor] = lambda tensor: tensor.pin_memory()) -> None:
         self._pin: Callable[[Tensor], Tensor] | None = pin
 
     def keep(self, tensor: Tensor) -> Tensor:
@@ -114,10 +114,11 @@ class BlockStream:
         return tensors[2 * place], tensors[2 * place + 1]
 
     def release(self) -> None:
-        """Let what is on the card go: the component leaves it."""
+        """Let what is on the card go, and learn the order anew."""
         for transfer in self._transfers.values():
             self._transport.wait(transfer)
         self._transfers.clear()
+        self._successors.clear()
         self._current = self._previous = -1
 
     def _move_to(self, index: int, needs_backward: bool) -> None:

@@ -18,8 +18,7 @@ from gpu_worker.device.memory_profile import WeightStorage
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.memory.mode_retry import ModeRetry
 from gpu_worker.memory.plan import MemoryPlan
-from gpu_worker.memory.quantized_layers import store_components
-from gpu_worker.memory.streaming import BlockStream, CardTransport, Transport, stream_blocks
+from gpu_worker.memory.storage import WeightStore
 from gpu_worker.models.family import ModelFamily
 from gpu_worker.models.inputs import latents as model_latents
 from gpu_worker.models.inputs.conditioning import Conditioning, ImageSize
@@ -59,8 +58,7 @@ class BaseModel(ABC):
         self.name, self.family, self.components = name, family, components
         self.other_vae, self.noise_process = other_vae, noise_process
         self.device_config, self.memory_mode = device_config, MemoryMode(device_config.dtype)
-        self._streamed: tuple[WeightStorage, int] | None = None  #: how blocks are streamed now
-        self.streams: dict[str, BlockStream] = {}  #: by component
+        self.weight_store = WeightStore(components, family.wide_paths, family.memory.block_classes)
         self.memory_plan: MemoryPlan | None = None  #: None: nothing had to be planned
         self.mode_retry = ModeRetry()
         self.lora_hooks = LoraHooks()
@@ -169,7 +167,14 @@ class BaseModel(ABC):
                 self._cast_weights(self.memory_mode.dtype)  # all components must have one dtype
                 raise
         if memory_mode.storage is not WeightStorage.WHOLE:
-            self._store_weights(memory_mode)
+            # First: what is rounded stays so, also where memory runs out on the way: no mode comes twice.
+            self.memory_mode = replace(
+                self.memory_mode,
+                dtype=memory_mode.dtype,
+                storage=memory_mode.storage,
+                streamed_blocks=memory_mode.streamed_blocks,
+            )
+            self.weight_store.store(memory_mode.storage, memory_mode.streamed_blocks, self.device)
         if memory_mode.gradient_checkpointing:
             self.denoiser.enable_gradient_checkpointing()  # a text encoder's activations are small
         else:
@@ -226,22 +231,6 @@ class BaseModel(ABC):
     def _cast_weights(self, dtype: torch.dtype) -> None:
         for name, component in self.components.items():
             component.to(self.component_dtype(name, dtype))
-
-    def _store_weights(self, memory_mode: MemoryMode) -> None:
-        """Store what is not stored so yet, and stream as many blocks as asked for."""
-        store_components(self.components, memory_mode.storage, self.family.wide_paths)
-        wanted = memory_mode.storage, memory_mode.streamed_blocks
-        if self.device.type == "cuda" and memory_mode.streamed_blocks and self._streamed != wanted:
-            for name, component in self.components.items():
-                transport, classes = self.create_transport(), self.family.memory.block_classes
-                stream = stream_blocks(component, classes, wanted[1], transport)
-                if stream is not None:
-                    self.streams[name] = stream
-            self._streamed = wanted
-
-    def create_transport(self) -> Transport:
-        """Return what brings streamed blocks to the card."""
-        return CardTransport(self.device)
 
     def list_targets(self, *groups: str, reach: Reach = Reach.BLOCK) -> tuple[LoraTarget, ...]:
         """Return the modules of these components that LoRAs of a reach adapt."""

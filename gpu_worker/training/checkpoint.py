@@ -13,6 +13,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from gpu_worker.device.memory_modes import NotFinite
+from gpu_worker.device.memory_profile import WeightStorage
 from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.lora import file as lora_file
 from gpu_worker.lora.config import get_block_index, get_block_lr_weight
@@ -44,6 +45,7 @@ class Checkpoint:
     weights: dict[str, ModuleWeights] = field(repr=False)
     optimizer_tensors: dict[str, Tensor] = field(repr=False)
     rng_state: Tensor = field(repr=False)
+    storage: WeightStorage = WeightStorage.WHOLE  #: of the base model's weights
 
     def encode(self) -> bytes:
         """Return the checkpoint as safetensors bytes."""
@@ -61,6 +63,7 @@ class Checkpoint:
             "scaler": self.scaler,
             "optimizer": self.optimizer,
             "alphas": {name: values.alpha for name, values in self.weights.items()},
+            **({} if self.storage is WeightStorage.WHOLE else {"storage": self.storage}),
         }
         return lora_file.save_tensors(tensors, {_METADATA_KEY: json.dumps(header)})
 
@@ -74,6 +77,7 @@ class Checkpoint:
                 raise BadInput(JobProblem.CHECKPOINT_OTHER_VERSION)
             alphas: dict[str, float] = header.pop("alphas")
             return cls(
+                storage=WeightStorage(header.pop("storage", WeightStorage.WHOLE)),
                 **header,
                 weights=_read_modules(tensors, alphas),
                 optimizer_tensors={

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gpu_worker.device.memory_profile import WeightStorage
 from gpu_worker.models.base import BaseModel
 from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.data import BatchSampler, TrainingImage
@@ -82,8 +83,14 @@ def _describe_network(base: BaseModel, config: TrainingConfig) -> dict[str, obje
         "ss_base_model_version": base.family.metadata["ss_base_model_version"],
         "ss_sd_model_name": base.name,
         **(base.other_vae.describe() if base.other_vae else {}),
+        **_describe_storage(base.memory_mode.storage),
         "ss_v2": False,
     }
+
+
+def _describe_storage(storage: WeightStorage) -> dict[str, object]:
+    """Return how the base model's weights were rounded, if they were."""
+    return {} if storage is WeightStorage.WHOLE else {"ss_base_storage": storage}
 
 
 def _describe_optimizer(base: BaseModel, config: TrainingConfig) -> dict[str, object]:

@@ -13,10 +13,9 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import torch
-
 from gpu_worker.device import memory_modes
 from gpu_worker.device.memory_modes import ComputeError
+from gpu_worker.device.placement import empty_cache
 from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.lora.layers import read_lora, write_lora
 from gpu_worker.memory import mode_retry
@@ -130,6 +129,8 @@ def train_photos(
     if latent_cache is None:  # not `or`: an empty cache is falsy
         latent_cache = LatentCache(task.latents_dir)
     mode_retry.restore_memory_mode(base, base.family.memory)
+    if run_state.checkpoint is not None:
+        mode_retry.resume_storage(base, run_state.checkpoint.storage)
     if task.config.gradient_checkpointing is not None:
         base.set_memory_mode(
             replace(base.memory_mode, gradient_checkpointing=task.config.gradient_checkpointing)
@@ -245,7 +246,7 @@ class RunState:
         """Keep a checkpoint to fall back to, and return it as an event; NotFinite if it is not usable."""
         state.check_finite()
         checkpoint = state.to_checkpoint(self.elapsed_s(), self._started_at, self.fingerprint)
-        self.checkpoint = checkpoint
+        self.checkpoint = checkpoint = replace(checkpoint, storage=self._base.memory_mode.storage)
         return CheckpointEvent(
             job_id=task.job_id, attempt=task.attempt, step=state.step, data=checkpoint.encode()
         )
@@ -268,10 +269,9 @@ def _fall_back(
 ) -> FallbackEvent:
     """Set the next memory mode after OOM or NaN; BadInput if there is none."""
     gc.collect()
-    if base.device.type == "cuda":
-        torch.cuda.empty_cache()
+    empty_cache()
     is_out_of_memory = isinstance(compute_error, memory_modes.OutOfMemory)
-    memory_mode = memory_modes.fall_back(base.memory_mode, compute_error, base.device_config.fallback_dtype)
+    memory_mode = mode_retry.find_lower_mode(base, base.family.memory, compute_error)
     if memory_mode is None and is_out_of_memory:
         raise BadInput(
             JobProblem.TRAINING_OUT_OF_MEMORY, resolution_px=str(task.config.resolution_px)
@@ -279,9 +279,11 @@ def _fall_back(
     if memory_mode is None:
         raise BadInput(JobProblem.TRAINING_NOT_FINITE) from compute_error
     cause = FallbackCause.OUT_OF_MEMORY if is_out_of_memory else FallbackCause.NOT_FINITE
+    is_rounded = memory_mode.storage is not base.memory_mode.storage
     log.warning(
-        "job %d: %s with %s; going on from step %d with %s (%s)",
-        *(task.job_id, cause, base.memory_mode, run_state.step, memory_mode, compute_error),
+        "job %d: %s with %s; going on from step %d with %s%s (%s)",
+        *(task.job_id, cause, base.memory_mode, run_state.step, memory_mode),
+        *(" until the base model is loaded again" * is_rounded, compute_error),
     )
     base.mode_retry.note_fallback(base.memory_mode)
     base.set_memory_mode(memory_mode)

@@ -142,7 +142,6 @@ class FlowModel(BaseModel):
         other = self.components[other_name]
         if torch.cuda.mem_get_info()[0] < count_card_bytes(transformer) + STEP_RESERVE_BYTES:
             other.to("cpu")
-            if other_name in self.streams:
-                self.streams[other_name].release()
+            self.weight_store.release(other_name)
             empty_cache()
         return transformer.to(self.device)

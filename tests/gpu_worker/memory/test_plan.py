@@ -154,7 +154,8 @@ def test_a_card_that_is_too_small_still_draws_in_the_mode_that_takes_least() -> 
 
 
 def test_where_memory_is_not_measured_only_the_operator_s_word_counts() -> None:
-    assert fit_device(CARD, SDXL.memory, 1024) == (CARD, None)
+    assert fit_device(CARD, SDXL.memory, 1024) == (replace(CARD, storages=tuple(WeightStorage)), None)
+    assert fit_device(CARD, SDXL.memory, 1024, "whole")[0].storages == (WHOLE,)
     assert fit_device(CARD, SDXL.memory, 1024, "nf4")[0].memory_mode.storage is NF4
 
 

@@ -78,7 +78,25 @@ def _build_answers(card: PlayedCard) -> dict[str, Any]:
         def elapsed_time(self, other: Event) -> float:
             return float(other._operations - self._operations)
 
+    class Stream:
+        """A stream; what is sent on it is there at once."""
+
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def wait_stream(self, _: Stream) -> None:
+            pass
+
+        def wait_event(self, _: Event) -> None:
+            pass
+
+        def record_event(self) -> Event:
+            return Event()
+
     return {
+        "Stream": Stream,
+        "current_stream": lambda *_: Stream(),
+        "stream": lambda _: contextlib.nullcontext(),
         "is_available": lambda: True,
         "_lazy_init": lambda: None,
         "current_device": lambda: 0,
