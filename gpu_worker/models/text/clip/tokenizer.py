@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 from pathlib import Path
 
@@ -21,15 +22,24 @@ def load_clip_tokenizer(pad_token: str = END_MARK) -> CLIPTokenizer:
 
     `pad_token` fills a short prompt; not every encoder was trained with the same.
     """
+    return _build(*_read_vocabulary(), MAX_TOKENS, pad_token)
+
+
+@functools.cache  # SDXL has two tokenizers of the same vocabulary
+def _read_vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
     lines = gzip.decompress(_VOCABULARY_PATH.read_bytes()).decode().split("\n")[1 : _MERGES + 1]
     merges = [(left, right) for left, right in (line.split() for line in lines)]
-    return build_clip_tokenizer(merges, MAX_TOKENS, pad_token)
+    return _number_tokens(merges), merges
 
 
 def build_clip_tokenizer(
     merges: list[tuple[str, str]], max_tokens: int, pad_token: str = END_MARK
 ) -> CLIPTokenizer:
     """Return a tokenizer of CLIP's kind: every byte, every byte ending a word, the merges, two marks."""
+    return _build(_number_tokens(merges), merges, max_tokens, pad_token)
+
+
+def _number_tokens(merges: list[tuple[str, str]]) -> dict[str, int]:
     symbols = list_byte_symbols()
     tokens = [
         *symbols,
@@ -38,7 +48,12 @@ def build_clip_tokenizer(
         START_MARK,
         END_MARK,
     ]
-    vocabulary = {token: index for index, token in enumerate(tokens)}
+    return {token: index for index, token in enumerate(tokens)}
+
+
+def _build(
+    vocabulary: dict[str, int], merges: list[tuple[str, str]], max_tokens: int, pad_token: str
+) -> CLIPTokenizer:
     # transformers' annotation says strings; the tokenizer behind it takes pairs.
     return CLIPTokenizer(
         vocab=vocabulary,
