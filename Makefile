@@ -8,6 +8,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TORCH_INDEX ?= $(if $(PIP_EXTRA_INDEX_URL),,$(shell $(BIN)/python -m gpu_worker.device.torch_index))
 INSTALL = $(PIP) install --constraint requirements.lock $(addprefix --extra-index-url=,$(TORCH_INDEX)) --editable
 export PYTHONUNBUFFERED := 1
+# Many processes start from these sources; compiling them anew is a third of what it takes to collect the tests.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test test-cluster soak check bench audit docs pictures format lock hashes clean
 
