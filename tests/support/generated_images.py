@@ -11,11 +11,13 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from gpu_worker.generation import prompts
 from gpu_worker.generation.context import GenerationContext
-from gpu_worker.generation.denoiser import BatchSizeTuner
-from gpu_worker.generation.generate import generate
+from gpu_worker.generation.denoiser import BatchSizeTuner, denoise_step
+from gpu_worker.generation.generate import create_image, generate
+from gpu_worker.generation.recipes import resolve_recipes
 from gpu_worker.lora.config import NetworkConfig
-from gpu_worker.lora.layers import write_lora
+from gpu_worker.lora.layers import Adapter, deactivate_all, write_lora
 from gpu_worker.lora.network import init_weights
 from gpu_worker.lora.weights import LoraWeights
 from gpu_worker.models.base import BaseModel
@@ -92,3 +94,14 @@ def make_random_lora(base: BaseModel, seed: int = 5) -> bytes:
         if isinstance(each, LoraWeights)
     }
     return write_lora(base, marked, {}, "float")
+
+
+def draw_latents(base: BaseModel, request: GenerateRequest, adapter: Adapter | None = None) -> torch.Tensor:
+    """Return the latents of a request's first picture."""
+    recipe = resolve_recipes(base, request)[0]
+    conditioning = prompts.encode_recipe_prompts(base, recipe, adapter)
+    image = create_image(base, recipe, adapter, conditioning)
+    while not image.is_done:
+        denoise_step(base, [image])
+    deactivate_all(base)
+    return image.latents

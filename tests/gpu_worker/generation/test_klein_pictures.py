@@ -11,16 +11,14 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from gpu_worker.errors import BadInput, JobProblem
-from gpu_worker.generation import generate, prompts
-from gpu_worker.generation.denoiser import denoise_step
 from gpu_worker.generation.recipes import resolve_recipes
-from gpu_worker.lora.layers import Adapter, deactivate_all, read_lora
+from gpu_worker.lora.layers import Adapter, read_lora
 from gpu_worker.lora.weights import LoraWeights
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.flow.klein import tiny as models_tiny_klein
 from gpu_worker.models.text.qwen3.config import SMALL
 from gpu_worker.protocol import GenerateRequest, InitImage
-from tests.support.generated_images import make_random_lora, pictures, text_of, use, with_
+from tests.support.generated_images import draw_latents, make_random_lora, pictures, text_of, use, with_
 
 STEPS = 3
 ASKED = with_(steps=STEPS, width_px=96, height_px=128)
@@ -64,13 +62,8 @@ def their_latents(base: BaseModel, pipeline: Any, request: GenerateRequest) -> T
 
 
 def our_latents(base: BaseModel, request: GenerateRequest, adapter: Adapter | None = None) -> Tensor:
-    recipe = resolve_recipes(base, request)[0]
-    conditioning = prompts.encode_recipe_prompts(base, recipe, adapter)
-    image = generate.create_image(base, recipe, adapter, conditioning)
-    while not image.is_done:
-        denoise_step(base, [image])
-    deactivate_all(base)
-    return base.to_vae_latents(image.latents)
+    """Return the latents as the VAE takes them, which is how the pipelines give theirs."""
+    return base.to_vae_latents(draw_latents(base, request, adapter))
 
 
 def assert_near(ours: Tensor, theirs: Tensor) -> None:

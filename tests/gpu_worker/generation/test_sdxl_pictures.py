@@ -11,11 +11,8 @@ from safetensors.torch import load
 from torch import Tensor
 
 from gpu_worker.errors import BadInput, JobProblem
-from gpu_worker.generation import generate, prompts
-from gpu_worker.generation.denoiser import denoise_step
-from gpu_worker.generation.recipes import resolve_recipes
 from gpu_worker.lora import file as lora_file
-from gpu_worker.lora.layers import Adapter, deactivate_all, read_lora
+from gpu_worker.lora.layers import Adapter, read_lora
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.noise import samplers
 from gpu_worker.models.sdxl import tiny as models_tiny_xl
@@ -25,7 +22,7 @@ from gpu_worker.protocol import SAMPLERS, DoneEvent, GenerateRequest, TrainReque
 from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.trainer import train
 from tests.support import diffusers_sdxl
-from tests.support.generated_images import pictures, size_of, use, with_
+from tests.support.generated_images import draw_latents, pictures, size_of, use, with_
 
 STEPS = 4
 ASKED = with_(steps=STEPS, negative_prompt="blurry", guidance_scale=4.0)
@@ -79,16 +76,6 @@ def their_latents(pipeline: Any, request: GenerateRequest) -> Tensor:
     return latents
 
 
-def our_latents(base: BaseModel, request: GenerateRequest, adapter: Adapter | None = None) -> Tensor:
-    recipe = resolve_recipes(base, request)[0]
-    conditioning = prompts.encode_recipe_prompts(base, recipe, adapter)
-    image = generate.create_image(base, recipe, adapter, conditioning)
-    while not image.is_done:
-        denoise_step(base, [image])
-    deactivate_all(base)
-    return image.latents
-
-
 @pytest.mark.parametrize("guidance_scale", [4.0, 1.0])
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_latents_equal_the_pipelines(
@@ -97,7 +84,7 @@ def test_latents_equal_the_pipelines(
     request = with_(steps=STEPS, negative_prompt="blurry", guidance_scale=guidance_scale, sampler=sampler)
     pipeline.scheduler = make_scheduler(sampler)
     theirs = their_latents(pipeline, request)
-    ours = our_latents(diffusers_xl, request)
+    ours = draw_latents(diffusers_xl, request)
     assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * float(theirs.std()))
 
 
@@ -105,18 +92,18 @@ def test_an_empty_negative_prompt_is_zeros_as_in_the_pipeline(diffusers_xl: Base
     request = with_(steps=STEPS, guidance_scale=4.0, width_px=104, height_px=64)
     pipeline.scheduler = make_scheduler(SAMPLERS[0])
     theirs = their_latents(pipeline, request)
-    ours = our_latents(diffusers_xl, request)
+    ours = draw_latents(diffusers_xl, request)
     assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * float(theirs.std()))
 
 
-def test_our_lora_in_the_pipeline_gives_our_latents(tiny_xl: BaseModel, lora: bytes) -> None:
+def test_our_lora_in_the_pipeline_gives_draw_latents(tiny_xl: BaseModel, lora: bytes) -> None:
     pipeline = make_pipeline(models_tiny_xl.build_components())
     plain = their_latents(pipeline, ASKED)
     pipeline.load_lora_weights({key: value.float() for key, value in load(lora).items()})
     theirs = their_latents(pipeline, ASKED)
     assert (theirs - plain).abs().max() > 0.1 * plain.std()  # the LoRA does something
     adapter = Adapter(tiny_xl, read_lora(tiny_xl, lora).weights)
-    ours = our_latents(tiny_xl, ASKED, adapter)
+    ours = draw_latents(tiny_xl, ASKED, adapter)
     assert torch.allclose(ours, theirs, rtol=2e-3, atol=2e-3 * float(theirs.std()))
 
 
@@ -147,8 +134,8 @@ def test_other_namings_are_read_as_the_same_lora(tiny_xl: BaseModel, lora: bytes
     from safetensors.torch import save
 
     data = save({key: value.contiguous() for key, value in renamed(tiny_xl, lora, naming).items()})
-    ours = our_latents(tiny_xl, ASKED, Adapter(tiny_xl, read_lora(tiny_xl, lora).weights))
-    theirs = our_latents(tiny_xl, ASKED, Adapter(tiny_xl, read_lora(tiny_xl, data).weights))
+    ours = draw_latents(tiny_xl, ASKED, Adapter(tiny_xl, read_lora(tiny_xl, lora).weights))
+    theirs = draw_latents(tiny_xl, ASKED, Adapter(tiny_xl, read_lora(tiny_xl, data).weights))
     assert torch.allclose(ours, theirs, rtol=1e-3, atol=2e-3 * float(ours.std()))
 
 
