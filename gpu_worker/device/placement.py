@@ -70,11 +70,7 @@ def select_device(
         )
     timings = benchmark.benchmark_dtypes(device, benchmark.candidate_dtypes(device), slice_side)
     empty_cache()  # what the benchmark left there is free
-    free_bytes = None
-    if device.type == "cuda":
-        free_bytes = torch.cuda.mem_get_info()[0] - (
-            memory_limit.RESERVE_BYTES if memory_limit.spills() else 0
-        )
+    free_bytes = measure_free_bytes() if device.type == "cuda" else None
     memory_mode, reason = benchmark.choose_memory_mode(timings, free_bytes, profile)
     bf16 = timings.get(torch.bfloat16)
     fallback_dtype = (
@@ -84,6 +80,12 @@ def select_device(
     uses_cuda_graphs = device.type == "cuda" and cuda_graphs.are_enabled()
     uses_cuda_graphs = uses_cuda_graphs and timings[memory_mode.dtype].is_launch_bound(profile.teraflops)
     return DeviceConfig(device, memory_mode, reason, fallback_dtype, free_bytes, tflops, uses_cuda_graphs)
+
+
+def measure_free_bytes() -> int:
+    """Return what a plan may count on of the card."""
+    reserve_bytes = memory_limit.RESERVE_BYTES if memory_limit.spills() else 0
+    return int(torch.cuda.mem_get_info()[0]) - reserve_bytes
 
 
 def _ensure_kernels() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,8 +12,6 @@ from gpu_worker.memory.plan import (
     AUTO,
     SIDES,
     MemoryPlan,
-    PlanProblem,
-    PlanRefused,
     TrainingMachine,
     list_storages,
     plan_memory,
@@ -23,7 +20,6 @@ from gpu_worker.memory.plan import (
 
 #: Of what is free, for workspaces of cuBLAS and cuDNN and holes between blocks; the CUDA context is there.
 _RESERVED_BYTES = 0.4 * GIB
-log = logging.getLogger(__name__)
 
 
 def fit_device(
@@ -35,8 +31,8 @@ def fit_device(
 ) -> tuple[DeviceConfig, MemoryPlan | None]:
     """Return the device with the memory mode of the plan; None where nothing has to be planned.
 
-    On a card that is too small it is the mode that takes least: pictures may still fit. Raises PlanRefused
-    for too little RAM, before the system ends the process.
+    Raises PlanRefused for a card that is too small, and for too little RAM, before the system ends the
+    process.
     """
     storages = list_storages(choice)
     if device_config.device.type == "cuda":
@@ -48,13 +44,7 @@ def fit_device(
     machine = TrainingMachine(
         free_bytes, read_memory_bytes()[0], device_config.tflops or usual_tflops(free_bytes)
     )
-    try:
-        plan = plan_memory(profile, native_px, machine, storages, device_config.dtype.itemsize, sides)
-    except PlanRefused as error:
-        if error.problem is PlanProblem.MEMORY:
-            raise
-        log.warning("%s Pictures may still be drawn.", error)
-        return _set_mode(device_config, storages[-1], True), None
+    plan = plan_memory(profile, native_px, machine, storages, device_config.dtype.itemsize, sides)
     device_config = _set_mode(device_config, plan.storage, plan.gradient_checkpointing)
     memory_mode = replace(
         device_config.memory_mode,

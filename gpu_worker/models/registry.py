@@ -15,7 +15,7 @@ from gpu_worker.device.inspect import read_memory_bytes
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.errors import BaseModelError, JobProblem
 from gpu_worker.memory import selection
-from gpu_worker.memory.plan import AUTO, MemoryPlan, PlanRefused, list_sides
+from gpu_worker.memory.plan import AUTO, MemoryPlan, PlanProblem, PlanRefused, list_sides
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.family import KLEIN_ARCHITECTURE, Z_IMAGE_ARCHITECTURE, ModelFamily
 from gpu_worker.models.files import recognise_family, recognise_path
@@ -203,12 +203,15 @@ def _plan_memory(
             device_config, family.memory, family.native_px, choice, sides
         )
     except PlanRefused as error:
+        device, free_bytes = "cpu", read_memory_bytes()[0]
+        if error.problem is PlanProblem.CARD:
+            device, free_bytes = placement.read_free_memory()
         raise BaseModelError(
             JobProblem.BASE_MODEL_OUT_OF_MEMORY,
             name=_get_public_name(name),
             needed_gib=f"{error.needed_bytes / 2**30:.1f}",
-            free_gib=f"{read_memory_bytes()[0] / 2**30:.1f}",
-            device="cpu",
+            free_gib=f"{free_bytes / 2**30:.1f}",
+            device=device,
         ) from error
     log.info("%s: %s", _get_public_name(name), plan or device_config.memory_mode)
     return device_config, plan
@@ -221,7 +224,12 @@ def _require_bf16(family: ModelFamily, dtype: torch.dtype | None) -> DeviceConfi
     if dtype is torch.float16:
         raise BaseModelError(f"{family.title} overflows in fp16; choose bf16 or full precision.")
     memory_mode = replace(device_config.memory_mode, gradient_checkpointing=True)
-    return replace(device_config, memory_mode=memory_mode, reason=f"{family.title} is made for bf16")
+    return replace(
+        device_config,
+        memory_mode=memory_mode,
+        reason=f"{family.title} is made for bf16",
+        free_bytes=placement.measure_free_bytes(),
+    )
 
 
 def check_bf16(family: ModelFamily, gpu: str, capability: tuple[int, int]) -> None:

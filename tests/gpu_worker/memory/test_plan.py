@@ -14,6 +14,7 @@ from gpu_worker.device.memory_modes import MemoryMode
 from gpu_worker.device.memory_profile import GIB, SD15_MEMORY, WeightStorage
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.doctor import diagnose_plan
+from gpu_worker.errors import BaseModelError
 from gpu_worker.memory.plan import (
     UNCOUNTED_BYTES,
     MemoryPlan,
@@ -32,6 +33,8 @@ from gpu_worker.models.sdxl.family import SDXL
 from gpu_worker.protocol import DoneEvent, TrainRequest
 from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.trainer import train
+from tests.support.card.cuda import play
+from tests.support.card.tensors import PlayedCard
 
 WHOLE, INT8, NF4 = WeightStorage
 PLENTY_BYTES = 64 * GIB
@@ -147,10 +150,18 @@ def test_a_measured_card_is_used_as_planned() -> None:
     assert fitted.memory_mode.storage is plan.storage
 
 
-def test_a_card_that_is_too_small_still_draws_in_the_mode_that_takes_least() -> None:
-    fitted, plan = fit_device(replace(CARD, free_bytes=1.3 * GIB, tflops=3.0), SDXL.memory, 1024)
-    assert plan is None
-    assert fitted.memory_mode == MemoryMode(torch.float16, gradient_checkpointing=True, storage=NF4)
+def test_a_card_that_is_too_small_is_refused_with_what_would_do() -> None:
+    with pytest.raises(PlanRefused, match=r"it needs \d\.\d GB of free memory on the card") as refused:
+        fit_device(replace(CARD, free_bytes=1.3 * GIB, tflops=3.0), SDXL.memory, 1024)
+    enough = replace(CARD, free_bytes=refused.value.needed_bytes + 0.41 * GIB, tflops=3.0)
+    assert fit_device(enough, SDXL.memory, 1024)[1] is not None
+
+
+def test_a_flow_is_planned_and_refused_before_anything_is_downloaded() -> None:
+    with play(PlayedCard()) as card:
+        card.capability, card.capacity_bytes = (8, 6), 1.0 * GIB
+        with pytest.raises(BaseModelError, match=r"klein-4b needs .* and 1\.0 GiB are free"):
+            load_base_model("klein-4b")
 
 
 def test_where_memory_is_not_measured_only_the_operator_s_word_counts() -> None:
