@@ -60,6 +60,7 @@ async def has_begun(app: App, job_id: JobId) -> bool:
     return (await job_of(app, job_id)).step > 0
 
 
+@pytest.mark.soak  # `make test` has it at the worker's desk (tests/gpu_worker/serve/test_engine.py)
 @pytest.mark.timeout(300)
 async def test_ten_pictures_beside_a_training_all_come_and_the_lora_is_the_one_without_them(
     tmp_path: Path,

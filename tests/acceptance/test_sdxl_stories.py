@@ -85,7 +85,7 @@ async def exports_on_discord(stage: Stage, code: LoraCode) -> None:
     assert_sdxl(await answer.response.attachments[0].read())
 
 
-@pytest.mark.soak
+@pytest.mark.soak  # `make test` has it on Telegram
 @pytest.mark.covers("discord", "/train", "form", "/generate", "/generate best", "/export")
 async def test_five_photos_become_pictures_and_a_file_of_sdxl_on_discord(tmp_path: Path) -> None:
     async with on_discord(tmp_path) as stage:

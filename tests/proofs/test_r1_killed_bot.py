@@ -203,7 +203,7 @@ async def first_training_s(story: Story) -> float:
         return time.monotonic() - began_at
 
 
-@forms("kills", short=3, long=1000)
+@forms("kills", short=2, long=1000)
 async def test_r1_everything_people_were_told_of_outlives_every_kill(
     proof: Proof, tmp_path: Path, kills: int
 ) -> None:

@@ -39,7 +39,7 @@ class Tally:
     away_s: list[float] = field(default_factory=list)
 
 
-@forms("kills", short=10, long=1000)
+@forms("kills", short=5, long=1000)
 async def test_r2_a_killed_worker_costs_at_most_the_steps_since_its_last_checkpoint(
     proof: Proof, tmp_path: Path, kills: int
 ) -> None:

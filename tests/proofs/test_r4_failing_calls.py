@@ -174,7 +174,7 @@ STORY: tuple[Callable[[Life], Awaitable[None]], ...] = (
 )
 
 
-@forms("stride", short=31, long=1)
+@forms("stride", short=62, long=1)
 async def test_r4_any_call_may_fail_and_every_promise_holds(
     proof: Proof, tmp_path: Path, stride: int
 ) -> None:

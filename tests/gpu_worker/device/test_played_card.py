@@ -36,6 +36,7 @@ from gpu_worker.training.trainer import train
 from tests.support.card.cuda import play
 from tests.support.card.tensors import PlayedCard
 from tests.support.generated_images import pixels_of, size_of, use, with_
+from tests.support.variants import with_soak
 
 FP16, BF16 = torch.float16, torch.bfloat16
 #: The only wait of a training step: the loss of the step before. Ids of captions stay on the card.
@@ -123,7 +124,7 @@ def lora(base: BaseModel, card: PlayedCard, photos: tuple[bytes, ...]) -> bytes:
     return play_training(base, card, photos, TrainingConfig(steps=1, resolution_px=64, rank=4)).lora
 
 
-@pytest.mark.parametrize("dtype", [FP16, BF16], ids=str)
+@pytest.mark.parametrize("dtype", [FP16, pytest.param(BF16, marks=pytest.mark.soak)], ids=str)
 def test_a_training_step_waits_only_where_it_is_named_and_resumes_bit_for_bit(
     base: BaseModel, card: PlayedCard, photos: tuple[bytes, ...], short: TrainingConfig, dtype: torch.dtype
 ) -> None:
@@ -137,7 +138,7 @@ def test_a_training_step_waits_only_where_it_is_named_and_resumes_bit_for_bit(
     assert names[0] == names[1]
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", with_soak(SAMPLERS, kept=("euler a", "unipc")))
 def test_each_sampler_draws_on_the_card(base: BaseModel, lora: bytes, sampler: str) -> None:
     request = with_(sampler=sampler, steps=2, loras=(use(lora),), prompt="(sks:1.2) person")
     assert len(draw(base, request)) == 1

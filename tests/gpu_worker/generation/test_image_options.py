@@ -192,7 +192,7 @@ def test_diffusers_draws_the_same_picture_from_an_earlier_one(tiny: BaseModel) -
     assert np.abs(ours - np.asarray(theirs, dtype=np.int16)).max() <= 1
 
 
-@pytest.mark.parametrize("sampler", with_soak(SAMPLERS, kept=("euler a", "dpm++ 2m karras")))
+@pytest.mark.parametrize("sampler", with_soak(SAMPLERS, kept=("dpm++ 2m karras",)))
 def test_the_less_is_drawn_again_the_more_a_picture_stays(drawn_model: BaseModel, sampler: str) -> None:
     own_size = {"width_px": None, "height_px": None, "steps": 10, "prompt": "a person in the snow"}
     earlier = pictures(drawn_model, with_(**own_size, seed=3))[0]

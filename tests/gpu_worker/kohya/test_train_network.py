@@ -153,9 +153,9 @@ def test_a_finished_lora_is_trained_on_with_its_own_rank(
             ("--network_args", "conv_dim=3", "down_lr_weight=linear", "mid_lr_weight=0"),
             332, {"lora_down.weight", "lora_up.weight"}, "networks.lora",
         ),
-        (
+        pytest.param(  # test_continued_training.py has it in `make test`
             ("--network_module", "lycoris.kohya", "--network_args", "algo=lokr", "factor=4"),
-            354, {"lokr_w1", "lokr_w2_a", "lokr_w2_b"}, "lycoris.kohya",
+            354, {"lokr_w1", "lokr_w2_a", "lokr_w2_b"}, "lycoris.kohya", marks=pytest.mark.soak,
         ),
         (
             ("--network_args", "algo=loha", "rank_dropout=0.1", "module_dropout=0.1"),

@@ -121,7 +121,7 @@ def test_numbers_out_of_bounds_in_half_precision_go_on_in_a_wider_one(
             part.load_state_dict(saved)
 
 
-@pytest.mark.parametrize("checkpoint_every", [3, 99])
+@pytest.mark.parametrize("checkpoint_every", [3, pytest.param(99, marks=pytest.mark.soak)])
 def test_gradients_that_are_never_numbers_in_fp16_go_on_in_a_wider_precision(
     photos: tuple[bytes, ...], quick: TrainingConfig, checkpoint_every: int
 ) -> None:

@@ -36,6 +36,7 @@ from tests.gpu_worker.training.test_parity import (
     studies,
 )
 from tests.support import diffusers_sdxl
+from tests.support.variants import with_soak
 
 #: With it one of the two timesteps has little noise, so min-SNR has an effect.
 SEED = 6
@@ -156,13 +157,14 @@ def check_gradients(
     return ours
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", with_soak(CASES, kept=("only the UNet", "everything")))
 def test_every_gradient_equals_the_reference_steps(diffusers_xl: BaseModel, name: str) -> None:
     ours = check_gradients(diffusers_xl, diffusers_sdxl.build_components, CASES[name])
     assert len(ours) == 132 + (60 if CASES[name].config.train_text_encoder else 0)
     assert not has_adapters(diffusers_xl)
 
 
+@pytest.mark.soak
 def test_every_gradient_equals_the_reference_steps_in_the_true_shape(tiny_xl: BaseModel) -> None:
     ours = check_gradients(tiny_xl, models_tiny_xl.build_components, CASES["everything"])
     assert len(ours) == 722 + 72 + 192
