@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,9 +30,11 @@ def fill_randomly(model: nn.Module, generator: torch.Generator) -> None:
 
 
 @torch.no_grad()
-def shake(model: nn.Module, generator: torch.Generator) -> None:
-    """Move every matrix a little, as a distillation moves a twin's."""
-    for parameter in model.parameters():
+def make_twin(model: Any, generator: torch.Generator) -> Any:
+    """Return a copy whose matrices are a little off the model's, as a distillation moves them."""
+    twin = copy.deepcopy(model)
+    for parameter in twin.parameters():
         if parameter.dim() > 1:
             noise = torch.randn(parameter.shape, generator=generator)
             parameter.add_(noise * parameter.std() * _TWIN_DISTANCE)
+    return twin

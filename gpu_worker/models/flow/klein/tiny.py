@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from transformers import Qwen3Config, Qwen3Model
 from gpu_worker.models.flow.klein import config
 from gpu_worker.models.flow.klein.config import SCHEDULER_CONFIG, KleinWidths
 from gpu_worker.models.flow.model import FlowComponents
-from gpu_worker.models.sources.random_weights import fill_randomly, shake
+from gpu_worker.models.sources.random_weights import fill_randomly, make_twin
 from gpu_worker.models.text.qwen3.config import SMALL, text_encoder_config
 from gpu_worker.models.text.qwen3.tokenizer import build_byte_tokenizer
 
@@ -39,13 +38,11 @@ def build_components() -> FlowComponents:
         fill_randomly(module, generator)
     vae.bn.running_mean.normal_(std=0.1, generator=generator)
     vae.bn.running_var.uniform_(0.8, 1.2, generator=generator)
-    twin = copy.deepcopy(transformer)
-    shake(twin, generator)
     return FlowComponents(
         transformer=transformer,
         vae=vae,
         text_encoder=text_encoder,
         tokenizer=build_byte_tokenizer(),
         scheduler_config=SCHEDULER_CONFIG,
-        distilled_transformer=twin,
+        distilled_transformer=make_twin(transformer, generator),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from transformers import Qwen3Config, Qwen3Model
 from gpu_worker.models.flow.model import FlowComponents
 from gpu_worker.models.flow.z_image import config
 from gpu_worker.models.flow.z_image.config import BASE_SCHEDULER_CONFIG, SCHEDULER_CONFIG, ZImageWidths
-from gpu_worker.models.sources.random_weights import fill_randomly, shake
+from gpu_worker.models.sources.random_weights import fill_randomly, make_twin
 from gpu_worker.models.text.qwen3.config import SMALL, text_encoder_config
 from gpu_worker.models.text.qwen3.tokenizer import build_byte_tokenizer
 
@@ -39,8 +38,6 @@ def build_components() -> FlowComponents:
         fill_randomly(module, generator)
     for pad_token in (transformer.x_pad_token, transformer.cap_pad_token):
         torch.nn.init.normal_(pad_token, std=0.02, generator=generator)
-    twin = copy.deepcopy(transformer)
-    shake(twin, generator)
     return FlowComponents(
         transformer=transformer,
         vae=vae,
@@ -48,5 +45,5 @@ def build_components() -> FlowComponents:
         tokenizer=build_byte_tokenizer(),
         scheduler_config=SCHEDULER_CONFIG,
         training_scheduler_config=BASE_SCHEDULER_CONFIG,
-        distilled_transformer=twin,
+        distilled_transformer=make_twin(transformer, generator),
     )
