@@ -151,8 +151,9 @@ def test_a_style_goes_around_the_prompt_and_none_leaves_it() -> None:
     assert apply_style("a boat", "") == "a boat"
 
 
-def test_instance_tokens_are_different_words() -> None:
+def test_instance_tokens_are_different_words_of_letters_which_every_family_takes() -> None:
     assert len(set(INSTANCE_TOKENS)) == len(INSTANCE_TOKENS) >= 5
+    assert all(token.isalpha() for token in INSTANCE_TOKENS)
 
 
 @pytest.mark.parametrize(
