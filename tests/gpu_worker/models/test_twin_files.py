@@ -20,6 +20,7 @@ from gpu_worker.models.flow.klein.names import FILE_NAMES
 from gpu_worker.models.flow.model import FlowComponents
 from gpu_worker.models.flow.z_image import tiny as tiny_z_image
 from gpu_worker.models.flow.z_image.family import Z_IMAGE
+from gpu_worker.models.noise.flow import Flow
 from gpu_worker.models.registry import load_base_model
 from tests.gpu_worker.generation.test_z_image_pictures import make_z_image_pipeline
 
@@ -96,9 +97,10 @@ def save_klein(parts: FlowComponents, folder: Path) -> None:
     ).save_pretrained(folder)
 
 
-def save_z_image(parts: FlowComponents, folder: Path) -> None:
+def save_z_image(parts: FlowComponents, folder: Path, **scheduler_options: Any) -> None:
     pipeline = make_z_image_pipeline(parts, "transformer")
-    pipeline.scheduler = FlowMatchEulerDiscreteScheduler.from_config(parts.training_scheduler_config)
+    scheduler_config = {**(parts.training_scheduler_config or {}), **scheduler_options}
+    pipeline.scheduler = FlowMatchEulerDiscreteScheduler.from_config(scheduler_config)
     pipeline.save_pretrained(folder)
 
 
@@ -124,7 +126,8 @@ def test_a_twin_in_one_file_is_read_beside_its_base(
     read = base.components["distilled_transformer"].state_dict()
     assert read.keys() == twin.keys()
     assert all(torch.equal(read[each], twin[each]) for each in twin)
-    assert getattr(base.noise_process, "scheduler_config")["shift"] == 3.0  # noqa: B009 - Flow's own
+    assert isinstance(base.noise_process, Flow)
+    assert base.noise_process.scheduler_config["shift"] == 3.0
 
     for asked in (files.recognise_family, load_base_model):
         with pytest.raises(BaseModelError, match=r"twin: `base \+ twin-bf16.safetensors`") as caught:
@@ -139,3 +142,21 @@ def test_a_file_of_another_model_is_no_twin(tmp_path: Path) -> None:
     save_file({"single_blocks.0.modulation.lin.weight": torch.ones(2, 2)}, file)
     with pytest.raises(BaseModelError, match="other"):
         load_base_model(f"{tmp_path / 'base'} + {file}", torch.float32)
+
+
+def test_each_of_a_z_image_pair_brings_the_shift_of_its_own_scheduler(tmp_path: Path) -> None:
+    parts = tiny_z_image.build_components()
+    for name, shift in (("base", 5.0), ("twin", 2.5)):  # neither is what the code knows
+        save_z_image(parts, tmp_path / name, shift=shift)
+    base = load_base_model(f"{tmp_path / 'base'} + {tmp_path / 'twin'}", torch.float32)
+    flow = base.noise_process
+    assert isinstance(flow, Flow)
+    of_base, of_twin = (
+        FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path / name, subfolder="scheduler")
+        for name in ("base", "twin")
+    )
+    shape = (500, *base.latent_shape((64, 64)))
+    drawn = flow.sample_timesteps(shape, torch.Generator().manual_seed(1)) / 1000
+    assert (drawn[:, None] - of_base.sigmas[None]).abs().min(dim=1).values.max() < 1e-5
+    of_twin.set_timesteps(sigmas=torch.linspace(1, 1 / 8, 8).tolist())
+    assert torch.allclose(flow.compute_sigmas(8, shape), of_twin.sigmas, atol=1e-6)
