@@ -210,6 +210,7 @@ def test_memory_that_is_full_is_an_error_only_when_the_cache_is_empty_too() -> N
     assert allocator.peak_reserved_bytes == 30 * MIB
 
 
+@pytest.mark.soak
 def test_a_worker_s_start_pictures_and_cancel_are_timed() -> None:
     times = time_session(Path("tiny"), side_px=64, steps=1)
     assert 0 < times.cancel_s < times.wake_up_s

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.variants import with_soak
+
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGALRM")
 
@@ -95,7 +97,7 @@ def run_pytest(folder: Path, tests: list[str], *options: str) -> str:
     return result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("style", ["long", "short", "native"])
+@pytest.mark.parametrize("style", with_soak(["long", "short", "native"], kept=("short",)))
 def test_a_timeout_in_an_odd_frame_is_one_failure(tmp_path: Path, style: str) -> None:
     output = run_pytest(tmp_path, [LINELESS, IN_REPORT], "-p", "tests.support.timeouts", f"--tb={style}")
     assert "INTERNALERROR" not in output

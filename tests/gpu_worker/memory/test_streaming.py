@@ -87,7 +87,7 @@ def gradients(base: BaseModel) -> list[Tensor]:
     return [tensor for pair in our_gradients(base, CASES["plain"])[0].values() for tensor in pair]
 
 
-@pytest.mark.parametrize("is_checkpointed", [False, True])
+@pytest.mark.parametrize("is_checkpointed", [pytest.param(False, marks=pytest.mark.soak), True])
 def test_streamed_weights_give_the_same_bits_also_with_pictures_between_steps(
     stored: BaseModel, request: pytest.FixtureRequest, is_checkpointed: bool
 ) -> None:
@@ -103,7 +103,7 @@ def test_streamed_weights_give_the_same_bits_also_with_pictures_between_steps(
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
 
 
-@pytest.mark.parametrize("is_checkpointed", [False, True])
+@pytest.mark.parametrize("is_checkpointed", [pytest.param(False, marks=pytest.mark.soak), True])
 def test_no_more_than_two_blocks_are_resident_and_the_next_is_under_way(
     stored: BaseModel, transport: CountingTransport, is_checkpointed: bool
 ) -> None:

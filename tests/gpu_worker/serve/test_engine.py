@@ -24,8 +24,8 @@ from gpu_worker.serve.engine import TorchEngine
 from tests.support.generated_images import lora_of, use
 from tests.support.worker_streams import BotStreams, serve_streams
 
-STEPS = 8
-ASK_AT_STEP = 3
+STEPS = 5
+ASK_AT_STEP = 2
 
 
 class Watched(TorchEngine):
@@ -81,7 +81,7 @@ def test_ten_pictures_wait_for_one_step_and_leave_the_lora_the_same(
             seed=number,
             width_px=64,
             height_px=64,
-            steps=4,
+            steps=2,
             loras=(use(loras[number % 3], f"0000000{number % 3}"),),
         )
         for number in range(10)

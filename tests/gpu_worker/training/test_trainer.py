@@ -150,7 +150,7 @@ def test_a_killed_training_resumes_bit_for_bit_in_a_fresh_process(
     assert lora_file.read(lora_of(events)).metadata["ss_steps"] == "3"
 
 
-@pytest.mark.parametrize("with_lora", [False, True])
+@pytest.mark.parametrize("with_lora", [pytest.param(False, marks=pytest.mark.soak), True])
 def test_pictures_drawn_between_two_steps_change_neither_training_nor_picture(
     tiny: BaseModel, photos: tuple[bytes, ...], precise: TrainingConfig, uninterrupted: bytes, with_lora: bool
 ) -> None:
