@@ -84,7 +84,7 @@ def test_the_program_writes_the_names_and_metadata_of_sd_scripts(
     # Here instead of in a Python of its own, which test_train_network.py starts for the program of SD 1.5.
     monkeypatch.setattr(sys, "argv", ["sdxl_train_network.py", *arguments])
     monkeypatch.syspath_prepend(SCRIPTS)
-    with pytest.raises(SystemExit, match="^0$"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         runpy.run_path(str(SCRIPTS / "sdxl_train_network.py"), run_name="__main__")
     data = (folder / "out" / "last.safetensors").read_bytes()
     keys = load(data).keys()
