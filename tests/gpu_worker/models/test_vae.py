@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -43,10 +44,10 @@ def another(loaded_tiny: BaseModel) -> Tensors:
     return {key: value * 0.9 + 0.01 for key, value in loaded_tiny.components["vae"].state_dict().items()}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ldm(loaded_tiny: BaseModel, another: Tensors) -> Tensors:
     """The same weights, by the original names and without their prefix."""
-    vae = load_base_model("tiny").components["vae"]
+    vae = copy.deepcopy(loaded_tiny.components["vae"])
     vae.load_state_dict(another)
     tensors = to_ldm({**loaded_tiny.components, "vae": vae})
     return {key.removeprefix(VAE): value for key, value in tensors.items() if key.startswith(VAE)}
@@ -106,7 +107,7 @@ def test_a_checkpoint_without_a_vae_works_with_another(
     loaded_tiny: BaseModel, whole: Tensors, another: Tensors, tmp_path: Path
 ) -> None:
     path = write_file(without(whole, VAE), tmp_path / "model.safetensors")
-    vae = load_base_model("tiny").components["vae"]
+    vae = copy.deepcopy(loaded_tiny.components["vae"])
     vae.load_state_dict(another)
     parts = loading.read_single_file(path, loaded_tiny.device_config, tiny.WIDTHS, other_vae=vae)
     assert parts.vae is vae
