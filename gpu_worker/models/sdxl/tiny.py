@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers.initialization import no_init_weights
 
 from gpu_worker.models.sdxl import config
 from gpu_worker.models.sdxl.config import PAD_TOKEN_2, SCHEDULER_CONFIG, SdxlWidths
@@ -35,7 +36,7 @@ _SEED = 21
 
 def build_components(other_vae: AutoencoderKL | None = None, widths: SdxlWidths = WIDTHS) -> SdxlComponents:
     """Return the components; the same weights every time, the global random state as it was."""
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), no_init_weights():
         components = SdxlComponents(
             unet=UNet2DConditionModel(**config.unet_config(widths)),
             vae=AutoencoderKL(**vae_config(widths)),

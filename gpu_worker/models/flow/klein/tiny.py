@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel
 from transformers import Qwen3Config, Qwen3Model
+from transformers.initialization import no_init_weights
 
 from gpu_worker.models.flow.klein import config
 from gpu_worker.models.flow.klein.config import SCHEDULER_CONFIG, KleinWidths
@@ -29,7 +30,7 @@ _SEED = 22
 
 def build_components() -> FlowComponents:
     """Return the components; the same weights every time, the global random state as it was."""
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), no_init_weights():
         transformer: Any = Flux2Transformer2DModel(**config.transformer_config(WIDTHS))
         vae: Any = AutoencoderKLFlux2(**config.vae_config(WIDTHS))
         text_encoder = Qwen3Model(Qwen3Config(**text_encoder_config(SMALL)))

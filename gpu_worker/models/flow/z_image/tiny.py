@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, ZImageTransformer2DModel
 from transformers import Qwen3Config, Qwen3Model
+from transformers.initialization import no_init_weights
 
 from gpu_worker.models.flow.model import FlowComponents
 from gpu_worker.models.flow.z_image import config
@@ -29,7 +30,7 @@ _SEED = 23
 
 def build_components() -> FlowComponents:
     """Return the components; the same weights every time, the global random state as it was."""
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), no_init_weights():
         transformer: Any = ZImageTransformer2DModel(**config.transformer_config(WIDTHS))
         vae = AutoencoderKL(**config.vae_config(WIDTHS))
         text_encoder = Qwen3Model(Qwen3Config(**text_encoder_config(SMALL)))
