@@ -161,3 +161,19 @@ def test_triggers_are_found_among_the_tokens(tiny: BaseModel) -> None:
     assert len(first) == len(second) > 1
     assert max(first) < min(second)
     assert find_triggers(tiny, "a boat", ["sks person", "ohwx person"]) is None
+
+
+@pytest.mark.parametrize(
+    ("prompt", "later"),
+    [("photo of ohwx person and sks person", "sks person"), ("sks person beside ohwx person", "ohwx person")],
+)
+def test_people_of_two_triggers_are_found_by_their_own(tiny: BaseModel, prompt: str, later: str) -> None:
+    triggers = ["sks person", "ohwx person"]
+    found = find_triggers(tiny, prompt, triggers)
+    assert found is not None
+    tokens = {trigger: row.nonzero().flatten().tolist() for trigger, row in zip(triggers, found, strict=True)}
+    earlier = next(trigger for trigger in triggers if trigger != later)
+    assert max(tokens[earlier]) < min(tokens[later])
+    for trigger in triggers:
+        assert tuple(tokens[trigger]) == tiny.find_words(prompt, trigger)[0]
+    assert find_triggers(tiny, prompt.replace(later, "somebody"), triggers) is None
