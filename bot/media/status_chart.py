@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bot.core.jobs import JobKind
 from bot.core.monitoring import MonitorSample
+from bot.texts.language import translate
 
 HOURS = 24
 #: Where samples are further apart than this, the bot was off, and no line is drawn. A day has one every four
@@ -36,34 +37,34 @@ class DayStatistics:
 class _Series:
     """What a line shows, in which colour, and its value at a sample; None: not known then."""
 
-    label: str
+    label_key: str  #: of the texts
     colour: str
     get_value: Callable[[MonitorSample], float | None]
 
 
 _QUEUE_SERIES = (
-    _Series("trainings", _BLUE, lambda sample: sample.queued_counts[JobKind.TRAIN]),
-    _Series("pictures", _ORANGE, lambda sample: sample.queued_counts[JobKind.GENERATE]),
+    _Series("chart-trainings", _BLUE, lambda sample: sample.queued_counts[JobKind.TRAIN]),
+    _Series("chart-pictures", _ORANGE, lambda sample: sample.queued_counts[JobKind.GENERATE]),
 )
 _GPU_SERIES = (
-    _Series("use", _GREEN, lambda sample: sample.load_percent),
-    _Series("memory", _BLUE, lambda sample: sample.memory_percent),
+    _Series("chart-use", _GREEN, lambda sample: sample.load_percent),
+    _Series("chart-memory", _BLUE, lambda sample: sample.memory_percent),
 )
 
 
 def render_chart(day: DayStatistics) -> bytes:
-    """Draw a day; gives a PNG."""
+    """Draw a day, with words in the current language; gives a PNG."""
     image = Image.new("RGB", (WIDTH_PX, 3 * PANEL_PX), "white")
     max_waiting = max((max(sample.queued_counts.values()) for sample in day.samples), default=0)
-    _Panel(image, 0, "Waiting (times in UTC)", day.until, _axis_maximum(max_waiting)).draw_lines(
+    _Panel(image, 0, translate("chart-waiting"), day.until, _axis_maximum(max_waiting)).draw_lines(
         day.samples, _QUEUE_SERIES
     )
-    _Panel(image, 1, "GPU, %", day.until, 100).draw_lines(day.samples, _GPU_SERIES)
+    _Panel(image, 1, translate("chart-card"), day.until, 100).draw_lines(day.samples, _GPU_SERIES)
     ended_per_hour = [
         done + failed for done, failed in zip(day.done_per_hour, day.failed_per_hour, strict=True)
     ]
     _Panel(
-        image, 2, "Jobs ended, each hour", day.until, _axis_maximum(max(ended_per_hour, default=0))
+        image, 2, translate("chart-ended"), day.until, _axis_maximum(max(ended_per_hour, default=0))
     ).draw_bars(day)
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
@@ -85,7 +86,7 @@ class _Panel:
     def draw_lines(self, samples: Sequence[MonitorSample], series_list: Sequence[_Series]) -> None:
         """Draw lines over the day, broken where nothing is known."""
         for series in reversed(series_list):
-            self._add_legend(series.label, series.colour)
+            self._add_legend(translate(series.label_key), series.colour)
         for series in series_list:
             for run in _split_runs(samples, series.get_value):
                 points = [(self._x(time), self._y(value)) for time, value in run]
@@ -93,8 +94,8 @@ class _Panel:
 
     def draw_bars(self, day: DayStatistics) -> None:
         """Draw what was done, and on top of it what failed, an hour a bar."""
-        self._add_legend("failed", _RED)
-        self._add_legend("done", _GREEN)
+        self._add_legend(translate("chart-failed"), _RED)
+        self._add_legend(translate("chart-done"), _GREEN)
         for hour, (done, failed) in enumerate(zip(day.done_per_hour, day.failed_per_hour, strict=True)):
             start = day.until - timedelta(hours=HOURS - hour)
             left, right = self._x(start) + 3, self._x(start + timedelta(hours=1)) - 3

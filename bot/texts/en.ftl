@@ -109,6 +109,18 @@ queue-drawing-now = drawing now
 queue-training = training, in line: number { $position }
 queue-drawing = drawing, in line: number { $position }
 
+## The chart of /status
+
+chart-waiting = Waiting (times in UTC)
+chart-trainings = trainings
+chart-pictures = pictures
+chart-card = GPU, %
+chart-use = use
+chart-memory = memory
+chart-ended = Jobs ended, each hour
+chart-done = done
+chart-failed = failed
+
 ## /settings
 
 settings-title = Your defaults:

@@ -108,6 +108,18 @@ queue-drawing-now = disegno in corso
 queue-training = addestramento, in coda: numero { $position }
 queue-drawing = disegno, in coda: numero { $position }
 
+## Il grafico di /status
+
+chart-waiting = In attesa (ore in UTC)
+chart-trainings = addestramenti
+chart-pictures = immagini
+chart-card = GPU, %
+chart-use = uso
+chart-memory = memoria
+chart-ended = Lavori conclusi, per ora
+chart-done = riusciti
+chart-failed = falliti
+
 ## /impostazioni
 
 settings-title = Le tue impostazioni predefinite:

@@ -10,6 +10,7 @@ from PIL import Image, ImageColor
 from bot.core.jobs import JobKind
 from bot.core.monitoring import MonitorSample
 from bot.media import status_chart
+from bot.texts.language import ENGLISH, use_language
 
 NOW = datetime(2030, 1, 2, 12, tzinfo=UTC)
 ORANGE, GREEN, BLUE, RED = (ImageColor.getrgb(each) for each in ("#ea8a1a", "#16a34a", "#2563eb", "#dc2626"))
@@ -88,3 +89,17 @@ def test_done_and_failed_jobs_stand_on_each_other_in_their_hour() -> None:
 
 def test_a_day_of_nothing_can_be_drawn() -> None:
     assert day([]).size == (status_chart.WIDTH_PX, 3 * status_chart.PANEL_PX)
+
+
+def test_titles_and_legends_are_in_the_language_of_who_asks() -> None:
+    pictures = []
+    for language in (ENGLISH, "it"):
+        with use_language(language):
+            pictures.append(day([]))
+    titles, legends = (50, 400), (560, 910)
+    for panel in (0, 1, 2):
+        for left, right in (titles, legends):
+            box = (left, panel * 200, right, panel * 200 + 36)
+            english, italian = (picture.crop(box).tobytes() for picture in pictures)
+            is_gpu_title = (panel, left) == (1, titles[0])  # one word in both
+            assert (english == italian) == is_gpu_title, box
