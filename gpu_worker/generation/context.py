@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
 
 from torch import Tensor
 
-from gpu_worker.generation import image_file, regions
+from gpu_worker.generation import image_file, picture_files, regions
 from gpu_worker.generation.denoiser import BatchedDenoiser, BatchSizeTuner
 from gpu_worker.generation.identity import IdentityEncoder
 from gpu_worker.generation.image_file import Recipe
+from gpu_worker.generation.picture_files import EncodePng, PictureFiles
 from gpu_worker.generation.preview import LatentPreviewer
 from gpu_worker.generation.prompts import PromptCache
 from gpu_worker.generation.recipes import render_size_px
@@ -20,9 +20,6 @@ from gpu_worker.lora.layers import AnyAdapter
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.inputs.conditioning import Conditioning
 from gpu_worker.protocol import LoraUse
-
-#: Of pixels, (1, 3, height, width), their recipe and the factor by which they are enlarged.
-EncodePng: TypeAlias = Callable[[Tensor, Recipe, int], bytes]
 
 
 class GenerationContext:
@@ -34,9 +31,11 @@ class GenerationContext:
         tuner: BatchSizeTuner | None = None,
         acceleration: Acceleration | None = None,
         encode_png: EncodePng = image_file.encode_png,
+        can_decode_beside: Callable[[BaseModel], bool] = picture_files.can_decode_beside,
     ) -> None:
-        """`encode_png` makes a file of pixels, and is called in a thread of its own."""
-        self.base, self.acceleration, self.encode_png = base, acceleration, encode_png
+        """`encode_png` is called in a thread; `can_decode_beside` says whether decoding may be there too."""
+        self.base, self.acceleration = base, acceleration
+        self._encode_png, self._can_decode_beside = encode_png, can_decode_beside
         self.adapter_cache = AdapterCache()
         self.prompt_cache = PromptCache()
         self.identity_encoder = IdentityEncoder(base)
@@ -71,6 +70,10 @@ class GenerationContext:
         if self.acceleration is not None and recipe.acceleration is not None:
             return self.acceleration.stack_on(adapter)
         return adapter
+
+    def open_picture_files(self) -> PictureFiles:
+        """Return where the pictures of one request become files; to be closed."""
+        return PictureFiles(self.base, self._encode_png, self._can_decode_beside(self.base))
 
     def free_adapters(self) -> None:
         """Drop adapters and prompts that no picture in the making uses."""

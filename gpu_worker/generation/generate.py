@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +22,7 @@ from gpu_worker.generation import image_file, regions
 from gpu_worker.generation.context import GenerationContext
 from gpu_worker.generation.denoiser import DenoisingImage
 from gpu_worker.generation.image_file import Recipe
+from gpu_worker.generation.picture_files import PictureFiles
 from gpu_worker.generation.recipes import attach_loras, list_lora_uses, render_size_px, resolve_recipes
 from gpu_worker.lora import layers
 from gpu_worker.lora.layers import AnyAdapter
@@ -108,8 +108,7 @@ class _GenerationAttempt:
         context, request = self._context, self._request
         recipes = attach_loras(context.base, context.adapter_cache, request, self._recipes)
         images: list[DenoisingImage] = []
-        # One thread, so that few pixels wait in memory.
-        file_writer = ThreadPoolExecutor(1, thread_name_prefix="picture-files")
+        files = context.open_picture_files()
         try:
             img2img_init = _encode_init_image(context.base, request, recipes[0])
             with context.base.use_precision(self._is_full_precision):
@@ -122,23 +121,21 @@ class _GenerationAttempt:
                 image.is_full_precision = self._is_full_precision
             yield self._started(images)
             context.denoiser.add(images)
-            files = yield from self._denoise(images, recipes, file_writer)
+            yield from self._denoise(images, recipes, files)
             crops = tuple(regions.list_regions(image.conditioning) for image in images)
-            pictures = tuple(file.result() for file in files)
-            return _DrawnPictures(pictures, tuple(recipes), crops if any(crops) else ())
+            return _DrawnPictures(files.collect(), tuple(recipes), crops if any(crops) else ())
         finally:
-            file_writer.shutdown(cancel_futures=True)
+            files.close()
             context.denoiser.remove(images)
             layers.deactivate_all(context.base)
 
     def _denoise(
-        self, images: Sequence[DenoisingImage], recipes: Sequence[Recipe], file_writer: ThreadPoolExecutor
-    ) -> Generator[WorkerEvent, None, list[Future[bytes]]]:
-        """Denoise and decode the pictures; return their files, which are written beside the next steps.
+        self, images: Sequence[DenoisingImage], recipes: Sequence[Recipe], files: PictureFiles
+    ) -> Generator[WorkerEvent, None, None]:
+        """Denoise the pictures, and make a file of each that is done.
 
         Between any two steps or decodings a training may take a step.
         """
-        files: dict[int, Future[bytes]] = {}
         total_steps, reported_steps = sum(image.total_steps for image in images), 0
         while len(files) < len(images):
             steps_done = sum(image.steps_done for image in images)
@@ -148,17 +145,11 @@ class _GenerationAttempt:
                 yield self._report_progress(reported_steps, total_steps)
                 yield from self._emit_preview(images)
             elif done:
-                index = done[0]
-                pixels = self._context.base.decode(images[index].latents)
-                upscale_factor = self._context.base.family.sampling.upscale_factor
-                files[index] = file_writer.submit(
-                    self._context.encode_png, pixels, recipes[index], upscale_factor
-                )
+                files.add(done[0], images[done[0]].latents, recipes[done[0]])
                 if len(files) < len(images):
                     yield self._report_progress(reported_steps, total_steps)
             else:
                 self._context.denoiser.step(next(image for image in images if not image.is_done))
-        return [files[index] for index in range(len(images))]
 
     def _started(self, images: Sequence[DenoisingImage]) -> StartedEvent:
         steps = sum(image.total_steps for image in images)

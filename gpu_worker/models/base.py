@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -52,8 +53,7 @@ class BaseModel(ABC):
     ) -> None:
         """Freeze the components, which lie on the device, and hook the modules that LoRAs adapt.
 
-        `name` is the name that people may see; never a path. `other_vae` is where the VAE is from; None: it
-        is the model's own.
+        `name` is never a path. `other_vae` is where the VAE is from; None: it is the model's own.
         """
         self.name, self.family, self.components = name, family, components
         self.other_vae, self.noise_process = other_vae, noise_process
@@ -63,6 +63,7 @@ class BaseModel(ABC):
         self.mode_retry = ModeRetry()
         self.lora_hooks = LoraHooks()
         self.regions = RegionState()
+        self._vae_lock = threading.RLock()  # pictures may be decoded in a thread
         self.targets_by_name: dict[str, LoraTarget] = {}
         self._names_by_other: dict[str, str] = {}
         for component in components.values():
@@ -180,23 +181,22 @@ class BaseModel(ABC):
         else:
             self.denoiser.disable_gradient_checkpointing()
         if self.device.type == "cuda":
-            self.components["vae"].to("cpu" if memory_mode.vae_offload else self.device)
+            with self._vae_lock:
+                self.components["vae"].to("cpu" if memory_mode.vae_offload else self.device)
         self.memory_mode = memory_mode
 
     @contextlib.contextmanager
     def use_precision(self, is_full: bool) -> Iterator[None]:
-        """Compute in fp32 inside, if asked; afterwards the weights are the same bits as before.
-
-        It is for one step of one job: what runs beside it does not notice. Memory may run out on the way in.
-        """
+        """Compute in fp32 inside, if asked; after it the weights are the same bits. Memory may run out."""
         memory_mode = self.memory_mode
-        if is_full:
-            self.set_memory_mode(replace(memory_mode, dtype=torch.float32))
+        if not is_full:
+            yield
+            return
+        self.set_memory_mode(replace(memory_mode, dtype=torch.float32))
         try:
             yield
         finally:
-            if is_full:
-                self.set_memory_mode(memory_mode)
+            self.set_memory_mode(memory_mode)
 
     def keep_text_encoders(self, is_kept: bool) -> None:
         """Keep the text encoders on the card, as a training of them must, or let them leave it."""
@@ -229,8 +229,9 @@ class BaseModel(ABC):
                 self.components[name].to("cpu")
 
     def _cast_weights(self, dtype: torch.dtype) -> None:
-        for name, component in self.components.items():
-            component.to(self.component_dtype(name, dtype))
+        with self._vae_lock:
+            for name, component in self.components.items():
+                component.to(self.component_dtype(name, dtype))
 
     def list_targets(self, *groups: str, reach: Reach = Reach.BLOCK) -> tuple[LoraTarget, ...]:
         """Return the modules of these components that LoRAs of a reach adapt."""
@@ -271,7 +272,7 @@ class BaseModel(ABC):
         Raises NotFinite if it overflows.
         """
         vae = self.components["vae"]
-        with model_latents.on_device(vae, self.device, self.memory_mode.vae_offload):
+        with self._vae_lock, model_latents.on_device(vae, self.device, self.memory_mode.vae_offload):
             moments = model_latents.run_finite(vae, lambda: model_latents.encode(vae, pixels[None]))
         return self.to_model_latents(*moments.cpu().unbind())
 
@@ -279,13 +280,13 @@ class BaseModel(ABC):
     def decode(self, latents: Tensor) -> Tensor:
         """Return the pixels of latents, (1, channels, h, w), as (1, 3, height, width), -1 .. 1, on the CPU.
 
-        They are fp32. Pictures larger than the model's native size are decoded in tiles. Raises NotFinite.
+        They are fp32, and those of large pictures come in tiles. Any thread may ask. Raises NotFinite.
         """
         if not bool(latents.isfinite().all()):
             raise NotFinite("the latents of a picture are not finite")
         vae, vae_latents = self.components["vae"], self.to_vae_latents(latents)
         native_side = self.native_px * vae_latents.shape[-1] // (latents.shape[-1] * self.vae_scale_factor)
-        with model_latents.on_device(vae, self.device, self.memory_mode.vae_offload):
+        with self._vae_lock, model_latents.on_device(vae, self.device, self.memory_mode.vae_offload):
             pixels = model_latents.run_finite(
                 vae, lambda: model_latents.decode(vae, vae_latents, native_side)
             )
@@ -294,7 +295,6 @@ class BaseModel(ABC):
     @torch.no_grad()
     def encode_image_tiled(self, pixels: Tensor) -> Tensor:
         """Return the mean latents, (channels, h, w), of pixels, (3, height, width), of any size."""
-        is_large = max(pixels.shape[-2:]) > self.native_px
-        vae = self.components["vae"]
-        with model_latents.in_tiles(vae, vae.tile_latent_min_size if is_large else None):
+        vae, is_large = self.components["vae"], max(pixels.shape[-2:]) > self.native_px
+        with self._vae_lock, model_latents.in_tiles(vae, vae.tile_latent_min_size if is_large else None):
             return self.encode_image(pixels).mean

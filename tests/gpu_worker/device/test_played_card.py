@@ -16,6 +16,7 @@ from gpu_worker.device.convolutions import use_channels_last
 from gpu_worker.device.memory_modes import MemoryMode
 from gpu_worker.generation.context import GenerationContext
 from gpu_worker.generation.generate import generate
+from gpu_worker.generation.picture_files import can_decode_beside
 from gpu_worker.lora import file as lora_file
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.registry import load_base_model
@@ -235,6 +236,14 @@ def test_pictures_that_are_too_many_are_drawn_row_by_row_with_nothing_left_on_th
     [live_bytes] = card.live_bytes_at_empty_cache
     # Outside of the handler, which holds megabytes of the failed pass; an encoded prompt is kept.
     assert live_bytes <= at_rest + 64 * 1024
+
+
+def test_a_picture_is_decoded_beside_others_where_the_card_has_room(
+    base: BaseModel, card: PlayedCard
+) -> None:
+    assert can_decode_beside(base)
+    card.capacity_bytes = card.live_bytes + 1
+    assert not can_decode_beside(base)
 
 
 def draw(base: BaseModel, request: object) -> tuple[bytes, ...]:

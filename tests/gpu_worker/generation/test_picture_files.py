@@ -12,6 +12,7 @@ from gpu_worker.generation.context import GenerationContext
 from gpu_worker.generation.denoiser import BatchSizeTuner
 from gpu_worker.generation.generate import generate
 from gpu_worker.generation.image_file import Recipe
+from gpu_worker.generation.picture_files import EncodePng, can_decode_beside
 from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import DoneEvent
 from tests.support.generated_images import pictures, with_
@@ -21,8 +22,9 @@ PATIENCE_S = 60
 TWO = with_(count=2, steps=2)
 
 
-def draw_alone(base: BaseModel, encode_png: object) -> GenerationContext:
-    return GenerationContext(base, BatchSizeTuner(max_batch_size=1), encode_png=encode_png)  # type: ignore[arg-type]
+def draw_alone(base: BaseModel, encode_png: EncodePng, decodes_beside: bool = False) -> GenerationContext:
+    tuner = BatchSizeTuner(max_batch_size=1)
+    return GenerationContext(base, tuner, encode_png=encode_png, can_decode_beside=lambda _: decodes_beside)
 
 
 def test_a_file_is_written_while_the_next_picture_is_denoised(tiny: BaseModel) -> None:
@@ -47,6 +49,37 @@ def test_a_file_is_written_while_the_next_picture_is_denoised(tiny: BaseModel) -
     assert isinstance(last, DoneEvent)
     assert overlapped == [True, True]
     assert last.pictures == pictures(tiny, TWO)
+
+
+def test_a_picture_is_decoded_while_the_next_one_is_denoised(tiny: BaseModel) -> None:
+    begun, denoised = threading.Event(), threading.Event()
+    overlapped: list[bool] = []
+
+    def wait_for_step(*_: object) -> None:
+        begun.set()
+        overlapped.append(denoised.wait(PATIENCE_S))
+
+    def note_step(*_: object) -> None:
+        if begun.is_set():
+            denoised.set()
+
+    hooks = [
+        tiny.components["vae"].decoder.register_forward_pre_hook(wait_for_step),
+        tiny.components["unet"].register_forward_pre_hook(note_step),
+    ]
+    try:
+        last = list(generate(draw_alone(tiny, image_file.encode_png, decodes_beside=True), TWO))[-1]
+    finally:
+        denoised.set()
+        for hook in hooks:
+            hook.remove()
+    assert isinstance(last, DoneEvent)
+    assert overlapped == [True, True]
+    assert last.pictures == pictures(tiny, TWO)
+
+
+def test_a_processor_decodes_between_the_steps(tiny: BaseModel) -> None:
+    assert not can_decode_beside(tiny)
 
 
 def test_a_request_that_ends_early_leaves_no_thread(tiny: BaseModel) -> None:
