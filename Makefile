@@ -11,7 +11,7 @@ export PYTHONUNBUFFERED := 1
 # Many processes start from these sources; compiling them anew is a third of what it takes to collect the tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-cluster soak check bench audit docs pictures format lock hashes clean
+.PHONY: run test pytest test-cluster soak check ruff mypy bench audit docs pictures format lock hashes clean
 
 run: $(VENV)/.run
 	@$(BIN)/python -m bot
@@ -21,9 +21,13 @@ run: $(VENV)/.run
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak $(if $(ONLY),tests/proofs -k "$(ONLY)_")
 
+# mypy beside the tests, as it takes half a minute of one core. Where either fails, this fails once both have ended.
+test: ruff
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going mypy pytest
+
 # Files side by side, one more than there are cores, as a third of the time is waiting for other programs; in their
 # order, which has the long ones early and the short ones last.
-test: check
+pytest: $(VENV)/.dev
 	$(BIN)/python -m pytest --numprocesses $$($(BIN)/python -c 'import os; print(min(4, os.cpu_count() + 1))') \
 		--dist loadfile --no-loadscope-reorder
 
@@ -32,9 +36,13 @@ test: check
 test-cluster: $(VENV)/.dev
 	$(BIN)/python -m pytest -m 'cluster and not soak'
 
-check: $(VENV)/.dev
+check: ruff mypy
+
+ruff: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+mypy: $(VENV)/.dev
 	$(BIN)/mypy
 
 # Speed and memory beside their goals (docs/benchmarks.md): `make bench ONLY=worker-ready` measures one row,
