@@ -74,15 +74,21 @@ class LikenessContext:
         return embeddings
 
     def load_or_train(
-        self, name: str, person: int, steps: int | None = None, batch_size: int | None = None
+        self,
+        name: str,
+        person: int,
+        steps: int | None = None,
+        batch_size: int | None = None,
+        token: str = measures.TOKEN,
     ) -> bytes:
         """Train a LoRA as the product does, or read the one that is there."""
-        path = self.folder / f"{name}-{person}.safetensors"
+        stem = f"{name}-{person}" if token == measures.TOKEN else f"{name}-{token}-{person}"
+        path = self.folder / f"{stem}.safetensors"
         if not path.exists():
             started_at, default_config = time.monotonic(), measures.default_config(self.base)
             settings = default_config if steps is None else replace(default_config, steps=steps)
             settings = settings if batch_size is None else scale_batch(settings, batch_size)
-            data = measures.train_lora(self.base, self.sample_photos(person), settings, seed=person)
+            data = measures.train_lora(self.base, self.sample_photos(person), settings, token, seed=person)
             temp_path = path.with_suffix(".part")
             temp_path.write_bytes(data)
             temp_path.replace(path)

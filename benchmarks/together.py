@@ -1,6 +1,7 @@
 """Measure pictures of two people: whether each is recognised in their place, and what a region costs.
 
     python -m benchmarks.together --pairs 60
+    python -m benchmarks.together --triggers different
 
 People who do not exist are trained on the small base model as the product does it, when the folder `--loras`
 does not have them (52 s each on two quiet cores), and drawn two in a picture: with a region each as a prompt
@@ -38,7 +39,8 @@ from gpu_worker.models.sd15.drawn.judge import IdentityModel
 from gpu_worker.protocol import DoneEvent, GenerateRequest, LoraUse, Place
 
 WIDTH_PX, HEIGHT_PX = 512, 256
-PROMPT = f"{measures.TRIGGER} and {measures.TRIGGER} {{}}"
+#: With `--triggers different`, those of people in turn; else everybody has the first.
+TOKENS = (measures.TOKEN, "ohwx")
 #: How two LoRAs are drawn; None draws the first one alone.
 LAYOUTS: dict[str, tuple[Place, Place] | None] = {
     "regions": (Place.FOUND, Place.FOUND),
@@ -65,22 +67,27 @@ class LayoutScore:
 class PairBench:
     """Draws pairs and looks at them."""
 
-    def __init__(self, context: LikenessContext, people: int) -> None:
-        """Embed everybody's photos; the LoRAs of the first `people` are used."""
+    def __init__(self, context: LikenessContext, tokens: Sequence[str]) -> None:
+        """Embed everybody's photos; the LoRAs of the first people are used, each with its token."""
         self._context, self._generation = context, GenerationContext(context.base)
-        self._files = [context.load_or_train("own", person) for person in range(people)]
+        self._files = [
+            context.load_or_train("own", person, token=token) for person, token in enumerate(tokens)
+        ]
+        self._triggers = [f"{token} {measures.CLASS_WORD}" for token in tokens]
         photos = [torch.tensor(context.embed(context.sample_photos(person))) for person in range(PEOPLE)]
         self._photos = torch.nn.functional.normalize(torch.stack([each.mean(0) for each in photos]), dim=1)
 
     def draw(self, pair: Sequence[int], places: tuple[Place, Place] | None, seed: int) -> tuple[bytes, float]:
         """Return a picture of two people, and the seconds that it took."""
         used = zip(pair, places, strict=True) if places else ((pair[0], Place.EVERYWHERE),)
-        loras = tuple(_use(self._files[person], place) for person, place in used)
+        loras = tuple(_use(self._files[person], self._triggers[person], place) for person, place in used)
+        # One LoRA alone knows its own trigger only.
+        first, second = (self._triggers[person] for person in (pair if places else (pair[0], pair[0])))
         scene = measures.build_place_prompts("")[seed % len(measures.PLACES)].strip()
         request = GenerateRequest(
             job_id=0,
             attempt=0,
-            prompt=PROMPT.format(scene),
+            prompt=f"{first} and {second} {scene}",
             seed=seed,
             width_px=WIDTH_PX,
             height_px=HEIGHT_PX,
@@ -145,9 +152,25 @@ def build_rows(scores: dict[str, LayoutScore]) -> list[FigureRow]:
     ]
 
 
-def _use(file: bytes, place: Place) -> LoraUse:
+def list_tokens(people: int, are_different: bool) -> list[str]:
+    """Return the token of each person."""
+    return [TOKENS[person % len(TOKENS) if are_different else 0] for person in range(people)]
+
+
+def list_pairs(tokens: Sequence[str], are_different: bool) -> list[tuple[int, int]]:
+    """Return all pairs, shuffled; with different triggers only those of two tokens."""
+    pairs = [
+        (one, other)
+        for one, other in itertools.permutations(range(len(tokens)), 2)
+        if not are_different or tokens[one] != tokens[other]
+    ]
+    random.Random(26).shuffle(pairs)
+    return pairs
+
+
+def _use(file: bytes, trigger: str, place: Place) -> LoraUse:
     sha256 = hashlib.sha256(file).hexdigest()
-    return LoraUse(data=file, sha256=sha256, name=sha256[:8], trigger=measures.TRIGGER, place=place)
+    return LoraUse(data=file, sha256=sha256, name=sha256[:8], trigger=trigger, place=place)
 
 
 def _crop_halves(picture: bytes) -> list[bytes]:
@@ -172,13 +195,17 @@ def main() -> int:
     parser.add_argument(
         "--people", type=int, default=PEOPLE, help=f"of whom there are LoRAs, at most {PEOPLE}"
     )
+    parser.add_argument(
+        "--triggers", choices=("same", "different"), default="same", help="of the two people of a pair"
+    )
     parser.add_argument("--loras", type=Path, default=Path("build/small-base-loras"), help="folder of LoRAs")
     args = parser.parse_args()
     args.loras.mkdir(parents=True, exist_ok=True)
     context = LikenessContext(load_base_model("drawn"), IdentityModel.load(), args.loras)
-    pairs = list(itertools.permutations(range(min(args.people, PEOPLE)), 2))
-    random.Random(26).shuffle(pairs)
-    rows = build_rows(measure(PairBench(context, min(args.people, PEOPLE)), pairs[: args.pairs]))
+    are_different = args.triggers == "different"
+    tokens = list_tokens(min(args.people, PEOPLE), are_different)
+    pairs = list_pairs(tokens, are_different)[: args.pairs]
+    rows = build_rows(measure(PairBench(context, tokens), pairs))
     for row in rows:
         print(row.format_line() + (f"  # {row.note}" if row.note and row.value is not None else ""))
     return 0 if all(row.verdict is not GoalVerdict.SHORT for row in rows) else 1

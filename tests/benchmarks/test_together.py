@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.together import LAYOUTS, LayoutScore, build_rows
+from benchmarks.together import LAYOUTS, LayoutScore, build_rows, list_pairs, list_tokens
 
 
 def score(*in_place: int, time_s: float = 1.0) -> LayoutScore:
@@ -17,3 +17,13 @@ def test_rows_hold_where_regions_keep_people_apart_and_fall_short_where_they_do_
     assert lines["together-mixture"] == ["value=0.2", "goal=<=0.2", "holds"]
     assert lines["together-cost"] == ["value=1.3", "goal=<=1.25", "short"]
     assert lines["together-both-where-two-are-drawn"] == ["value=1", "goal=>=0.8", "holds"]
+
+
+def test_people_of_a_pair_have_two_triggers_where_they_are_asked_for() -> None:
+    tokens = list_tokens(4, are_different=True)
+    pairs = list_pairs(tokens, are_different=True)
+    assert len(set(pairs)) == 8
+    assert all(tokens[one] != tokens[other] for one, other in pairs)
+    same = list_tokens(4, are_different=False)
+    assert len(set(same)) == 1
+    assert len(list_pairs(same, are_different=False)) == 12
