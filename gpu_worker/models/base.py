@@ -192,11 +192,12 @@ class BaseModel(ABC):
         if not is_full:
             yield
             return
-        self.set_memory_mode(replace(memory_mode, dtype=torch.float32))
-        try:
-            yield
-        finally:
-            self.set_memory_mode(memory_mode)
+        with self._vae_lock:  # no other thread decodes in fp32 what it would in half precision
+            self.set_memory_mode(replace(memory_mode, dtype=torch.float32))
+            try:
+                yield
+            finally:
+                self.set_memory_mode(memory_mode)
 
     def keep_text_encoders(self, is_kept: bool) -> None:
         """Keep the text encoders on the card, as a training of them must, or let them leave it."""
@@ -230,8 +231,8 @@ class BaseModel(ABC):
 
     def _cast_weights(self, dtype: torch.dtype) -> None:
         with self._vae_lock:
-            for name, component in self.components.items():
-                component.to(self.component_dtype(name, dtype))
+            for name in self.components:
+                self.components[name].to(self.component_dtype(name, dtype))
 
     def list_targets(self, *groups: str, reach: Reach = Reach.BLOCK) -> tuple[LoraTarget, ...]:
         """Return the modules of these components that LoRAs of a reach adapt."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+import torch
 from torch import Tensor
 
 from gpu_worker.generation import image_file
@@ -12,8 +13,10 @@ from gpu_worker.generation.context import GenerationContext
 from gpu_worker.generation.denoiser import BatchSizeTuner
 from gpu_worker.generation.generate import generate
 from gpu_worker.generation.image_file import Recipe
-from gpu_worker.generation.picture_files import EncodePng, can_decode_beside
+from gpu_worker.generation.picture_files import EncodePng, PictureFiles, can_decode_beside
+from gpu_worker.generation.recipes import resolve_recipes
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.registry import load_base_model
 from gpu_worker.protocol import DoneEvent
 from tests.support.generated_images import pictures, with_
 
@@ -76,6 +79,26 @@ def test_a_picture_is_decoded_while_the_next_one_is_denoised(tiny: BaseModel) ->
     assert isinstance(last, DoneEvent)
     assert overlapped == [True, True]
     assert last.pictures == pictures(tiny, TWO)
+
+
+def test_a_picture_beside_a_step_in_full_precision_is_decoded_as_ever() -> None:
+    base = load_base_model("tiny", torch.bfloat16)
+    pixels: list[Tensor] = []
+
+    def encode_png(decoded: Tensor, *_: object) -> bytes:
+        pixels.append(decoded)
+        return b""
+
+    latents = torch.randn(1, *base.latent_shape((64, 64)), generator=torch.Generator().manual_seed(1))
+    recipe = resolve_recipes(base, TWO)[0]
+    for is_full_precision in (False, True):
+        files = PictureFiles(base, encode_png, decodes_beside=True)
+        with base.use_precision(is_full_precision):
+            files.add(0, latents, recipe)
+            base.predict(latents, torch.full((1,), 500), base.encode_prompts(["a boat"]))
+        files.collect()
+        files.close()
+    assert torch.equal(*pixels)
 
 
 def test_a_processor_decodes_between_the_steps(tiny: BaseModel) -> None:
