@@ -19,11 +19,16 @@ _CONVERTERS = {
     Z_IMAGE_ARCHITECTURE: convert_z_image_transformer_checkpoint_to_diffusers,
 }
 
+#: Ends of names beside fp8 weights that ComfyUI multiplies when it reads them.
+_SCALE_ENDS = (".weight_scale", ".scale_weight", "scaled_fp8")
+
 
 def read_transformer_file(path: Path, family: ModelFamily) -> WeightSource:
-    """Return the weights under diffusers' names; raises BaseModelError for another model's."""
+    """Return weights under diffusers' names; raises BaseModelError for another model's or scaled ones."""
     source = WeightSource.open_files([path])
     views = {remove_file_prefix(name): view for name, view in source.views().items()}
+    if any(name.endswith(_SCALE_ENDS) for name in views):
+        raise BaseModelError(JobProblem.BASE_MODEL_UNKNOWN_DTYPE, name=path.name, dtype="scaled fp8")
     try:
         return source.with_names(_CONVERTERS[family.architecture](views))
     except (KeyError, IndexError, RuntimeError) as error:  # a name or shape that the converter does not know

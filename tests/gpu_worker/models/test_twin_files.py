@@ -18,6 +18,7 @@ from gpu_worker.models.flow.klein import tiny as tiny_klein
 from gpu_worker.models.flow.klein.family import KLEIN
 from gpu_worker.models.flow.klein.names import FILE_NAMES
 from gpu_worker.models.flow.model import FlowComponents
+from gpu_worker.models.flow.single_file import read_transformer_file
 from gpu_worker.models.flow.z_image import tiny as tiny_z_image
 from gpu_worker.models.flow.z_image.family import Z_IMAGE
 from gpu_worker.models.noise.flow import Flow
@@ -160,3 +161,11 @@ def test_each_of_a_z_image_pair_brings_the_shift_of_its_own_scheduler(tmp_path: 
     assert (drawn[:, None] - of_base.sigmas[None]).abs().min(dim=1).values.max() < 1e-5
     of_twin.set_timesteps(sigmas=torch.linspace(1, 1 / 8, 8).tolist())
     assert torch.allclose(flow.compute_sigmas(8, shape), of_twin.sigmas, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", ["weight_scale", "scale_weight"])
+def test_a_twin_of_scaled_weights_is_refused_for_them(tmp_path: Path, scale: str) -> None:
+    file = tmp_path / "fp8.safetensors"
+    save_file({"img_in.weight": torch.ones(2, 2), f"img_in.{scale}": torch.ones(())}, file)
+    with pytest.raises(BaseModelError, match=r"cannot be used \(scaled fp8\)"):
+        read_transformer_file(file, KLEIN)
