@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
 from gpu_worker.errors import BaseModelError, JobProblem
 from gpu_worker.models.family import ModelFamily
 from gpu_worker.models.flow.klein.family import KLEIN, KLEIN_BASE
@@ -67,8 +69,15 @@ def remove_file_prefix(name: str) -> str:
 
 
 def is_transformer_file(path: Path) -> bool:
-    """Return whether a single file is a transformer of these families without the rest."""
-    names = {remove_file_prefix(name) for name in read_shapes(path)}
+    """Return whether a single file is a transformer of these families without the rest.
+
+    False for a file that cannot be read: what loads it says why.
+    """
+    try:
+        with safe_open(path, "numpy"):  # checks the header against the file's length
+            names = {remove_file_prefix(name) for name in read_shapes(path)}
+    except (OSError, ValueError, SafetensorError):
+        return False
     return any(mark <= names for mark in _FILE_MARKS)
 
 

@@ -18,6 +18,7 @@ from gpu_worker.models.flow.klein import tiny as tiny_klein
 from gpu_worker.models.flow.klein.family import KLEIN
 from gpu_worker.models.flow.klein.names import FILE_NAMES
 from gpu_worker.models.flow.model import FlowComponents
+from gpu_worker.models.flow.recognition import is_transformer_file
 from gpu_worker.models.flow.single_file import read_transformer_file
 from gpu_worker.models.flow.z_image import tiny as tiny_z_image
 from gpu_worker.models.flow.z_image.family import Z_IMAGE
@@ -169,3 +170,10 @@ def test_a_twin_of_scaled_weights_is_refused_for_them(tmp_path: Path, scale: str
     save_file({"img_in.weight": torch.ones(2, 2), f"img_in.{scale}": torch.ones(())}, file)
     with pytest.raises(BaseModelError, match=r"cannot be used \(scaled fp8\)"):
         read_transformer_file(file, KLEIN)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x80\x04pickle", b"\xff" * 64, b"\x02" + bytes(7) + b"[]"])
+def test_a_file_that_cannot_be_read_is_no_transformer(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(data)
+    assert not is_transformer_file(path)
