@@ -30,6 +30,7 @@ from gpu_worker.memory.plan import (
     AUTO,
     CHOICES,
     UNCOUNTED_BYTES,
+    MemoryPlan,
     PlanRefused,
     TrainingMachine,
     list_sides,
@@ -45,6 +46,8 @@ from gpu_worker.training.config import default_training_config
 _HALF_BYTES = 2
 #: A multiplication large enough to need a real kernel.
 _MATRIX_SIDE = 256
+#: Bases that take less, the larger first.
+_SMALLER_BASES = ("sdxl", "sd15")
 
 
 def diagnose_memory(
@@ -109,12 +112,36 @@ def diagnose_plan(
     machine = TrainingMachine(card_gb * GIB - UNCOUNTED_BYTES, ram_gb * GIB, usual_tflops(card_gb * GIB))
     title = f"{family.title} on a card of {card_gb:.0f} GB, {ram_gb:.0f} GB of RAM"
     try:
-        sides = list_sides(family.native_px, family.training_px)
-        plan = plan_memory(family.memory, family.native_px, machine, list_storages(choice), sides=sides)
+        plan = _plan_family(family, machine, choice)
     except PlanRefused as error:
-        return WorkerDiagnosis("plan", "bad", f"{title}: {error}")
+        return WorkerDiagnosis("plan", "bad", f"{title}: {error}", _find_help(family, machine, choice))
     steps = default_training_config(family, family.native_px).steps
     return WorkerDiagnosis("plan", "ok", f"{title}: {plan.describe(steps)}.")
+
+
+def _plan_family(family: ModelFamily, machine: TrainingMachine, choice: str) -> MemoryPlan:
+    sides = list_sides(family.native_px, family.training_px)
+    return plan_memory(family.memory, family.native_px, machine, list_storages(choice), sides=sides)
+
+
+def _find_help(family: ModelFamily, machine: TrainingMachine, choice: str) -> str:
+    """Return the smallest change that makes a training fit; nothing if none does.
+
+    A smaller size is none: the plan has tried all.
+    """
+    from gpu_worker.models.files import FAMILIES
+
+    bases = [name for name in _SMALLER_BASES if FAMILIES[name].memory.parameters < family.memory.parameters]
+    changes = [(family, AUTO, "Set MEMORY=auto.")] if choice != AUTO else []
+    changes += [(FAMILIES[name], choice, f"Take a smaller base: {name} fits.") for name in bases]
+    changes += [(FAMILIES[name], AUTO, f"Take {name} with MEMORY=auto.") for name in bases if choice != AUTO]
+    for candidate, storage, advice in changes:
+        try:
+            _plan_family(candidate, machine, storage)
+        except PlanRefused:
+            continue
+        return advice
+    return ""
 
 
 def diagnose_acceleration(setting: AccelerationSetting, family: ModelFamily) -> WorkerDiagnosis:

@@ -199,6 +199,21 @@ def test_the_doctor_plans_without_card_and_weights(
     assert diagnosis.detail.count("\n") == 0
 
 
+@pytest.mark.parametrize(
+    ("base_model", "card_gb", "choice", "advice"),
+    [
+        ("sdxl", 6, "whole", "Set MEMORY=auto."),
+        ("sdxl", 2, "auto", "Take a smaller base: sd15 fits."),
+        ("sd15", 1, "auto", ""),
+    ],
+)
+def test_a_refused_plan_comes_with_the_smallest_change_that_helps(
+    base_model: str, card_gb: float, choice: str, advice: str
+) -> None:
+    diagnosis = diagnose_plan(base_model, card_gb, 16, choice)
+    assert (diagnosis.verdict, diagnosis.advice) == ("bad", advice)
+
+
 def test_the_worker_is_started_as_the_setting_says() -> None:
     token = {"TELEGRAM_BOT_TOKEN": f"123456:{'A' * 35}"}
     command = make_worker_command(Settings.from_environ({**token, "MEMORY": "int8"}))
