@@ -19,6 +19,7 @@ from benchmarks.runs import (
     PeerRun,
     PictureRun,
     PrecisionChoice,
+    StoredBlockRun,
     SwitchRun,
     TrainingRun,
     WorkerRun,
@@ -118,6 +119,10 @@ class ProcessLab:
     def switch(self) -> SwitchRun:
         """Change LoRAs in a fresh process."""
         return SwitchRun(**self._probe("switching").read_json())
+
+    def pass_stored_block(self) -> StoredBlockRun:
+        """Pass through a block of SDXL with whole and rounded weights, in a fresh process."""
+        return StoredBlockRun(**self._probe("stored_block").read_json())
 
     def peak(self, duty: str) -> int:
         """Train, and draw beside it if asked, in a fresh process in bf16."""

@@ -14,6 +14,7 @@ from benchmarks.runs import (
     PeerRun,
     PictureRun,
     PrecisionChoice,
+    StoredBlockRun,
     SwitchRun,
     TrainingRun,
     WorkerRun,
@@ -94,6 +95,10 @@ class RunCache:
     def switching(self) -> SwitchRun:
         """Return what it takes to change LoRAs."""
         return self._get_or_measure("switching", self.lab.switch)
+
+    def stored_block(self) -> StoredBlockRun:
+        """Return passes through a block of SDXL with whole and rounded weights."""
+        return self._get_or_measure("stored block", self.lab.pass_stored_block)
 
     def peak(self, duty: str) -> int:
         """Return most memory of a duty in bytes."""

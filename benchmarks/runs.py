@@ -90,6 +90,14 @@ class SwitchRun:
 
 
 @dataclass(frozen=True)
+class StoredBlockRun:
+    """Passes of a transformer block of SDXL's true shape, by how its weights are stored."""
+
+    passes_s: dict[str, dict[str, float]]  #: by precision and side of the picture, `fp32 512`, and storage
+    stored_bytes: dict[str, int]
+
+
+@dataclass(frozen=True)
 class CardRun:
     """A training on a CUDA card."""
 
@@ -142,6 +150,9 @@ class Lab(Protocol):
 
     def switch(self) -> SwitchRun:
         """Change from one person's LoRA to another's."""
+
+    def pass_stored_block(self) -> StoredBlockRun:
+        """Pass through a block of SDXL with whole and rounded weights."""
 
     def peak(self, duty: str) -> int:
         """Return most memory in bytes of a process that does `train` or `both` (a picture beside it)."""

@@ -31,6 +31,7 @@ from benchmarks.runs import (
     PeerRun,
     PictureRun,
     PrecisionChoice,
+    StoredBlockRun,
     SwitchRun,
     TrainingRun,
     WorkerRun,
@@ -112,6 +113,12 @@ class SmallLab:
 
     def switch(self) -> SwitchRun:
         return SwitchRun(0.3, 0.002, 18 * 2**20, 700 * 2**20, 707 * 2**20)
+
+    def pass_stored_block(self) -> StoredBlockRun:
+        passes_s = {"whole": 1.0, "int8": 1.1, "nf4": 1.2}
+        return StoredBlockRun(
+            {"fp32 512": passes_s, "bf16 1024": passes_s}, {"whole": 64, "int8": 32, "nf4": 16}
+        )
 
     def peak(self, duty: str) -> int:
         return int({"train": 4.0, "both": 4.4}[duty] * GIB)
