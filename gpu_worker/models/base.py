@@ -231,8 +231,8 @@ class BaseModel(ABC):
 
     def _cast_weights(self, dtype: torch.dtype) -> None:
         with self._vae_lock:
-            for name in self.components:
-                self.components[name].to(self.component_dtype(name, dtype))
+            for name, component in self.components.items():
+                component.to(self.component_dtype(name, dtype))
 
     def list_targets(self, *groups: str, reach: Reach = Reach.BLOCK) -> tuple[LoraTarget, ...]:
         """Return the modules of these components that LoRAs of a reach adapt."""

@@ -123,12 +123,7 @@ def test_plans_of_stored_weights_are_what_is_counted(
     family: ModelFamily, is_checkpointed: bool, storage: WeightStorage
 ) -> None:
     memory_mode = MemoryMode(torch.float16, is_checkpointed, storage=storage)
-    try:
-        counted = count_training_step(family.name, memory_mode, family.native_px)
-    except CannotCount as error:
-        pytest.skip(str(error))
-    planned_bytes = compute_card_bytes(family.memory, storage, 2, is_checkpointed)
-    assert abs(planned_bytes / counted.peak_bytes - 1) <= table.MAX_NEED_ERROR
+    check_training_plan(family, memory_mode, family.native_px)
 
 
 @pytest.mark.soak

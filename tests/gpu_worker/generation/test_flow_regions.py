@@ -16,13 +16,15 @@ from gpu_worker.lora.layers import Adapter, deactivate_all, read_lora
 from gpu_worker.lora.regional import RegionalAdapter
 from gpu_worker.models.flow.model import FlowModel
 from gpu_worker.models.inputs.conditioning import Conditioning
-from gpu_worker.models.inputs.regions import MASKS, Regions
+from gpu_worker.models.inputs.regions import MASKS, JointTokens, Regions
 from gpu_worker.protocol import LoraUse, Place
 from tests.support.generated_images import done, make_random_lora, use, with_
 
 PROMPT = "ohwx person and (sks person:1.2) on a tandem"
 TRIGGERS = ("sks person", "ohwx person")
 SIZE_PX = (96, 64)
+#: Tokens of text that a joint layer is shown.
+NUM_WORDS = 96
 
 
 @pytest.fixture(params=["tiny_klein", "tiny_z_image"])
@@ -86,6 +88,22 @@ def test_masks_of_one_equal_the_mixture_bit_for_bit(base: FlowModel, files: tupl
     assert not torch.equal(predict(base, regional), mixture)
 
 
+def mark_words(base: FlowModel, trigger: str) -> Tensor:
+    """Return which of the prompt's tokens are a trigger."""
+    (places,) = base.find_words(PROMPT, trigger)
+    is_trigger = torch.zeros(NUM_WORDS, dtype=torch.bool)
+    is_trigger[list(places)] = True
+    return is_trigger
+
+
+def split(output: Tensor, joint_tokens: JointTokens) -> tuple[Tensor, Tensor]:
+    """Return what belongs to the picture, without what fills it up, and to the words."""
+    num_pixels = joint_tokens.size[0] * joint_tokens.size[1]
+    if joint_tokens.is_text_first:
+        return output[0, NUM_WORDS:][:num_pixels], output[0, :NUM_WORDS]
+    return output[0, :num_pixels], output[0, joint_tokens.num_image_tokens :]
+
+
 def test_each_half_and_each_trigger_has_its_own_lora_and_other_words_have_both(
     base: FlowModel, files: tuple[bytes, bytes]
 ) -> None:
@@ -98,11 +116,7 @@ def test_each_half_and_each_trigger_has_its_own_lora_and_other_words_have_both(
     found = Regions.from_conditioning(regional, conditioning.tensors["prompt_embeds"], joint_tokens)
     assert found is not None
     rows, columns = joint_tokens.size
-    num_words = 96
-    words = torch.zeros(num_words, dtype=torch.bool), torch.zeros(num_words, dtype=torch.bool)
-    for is_own, trigger in zip(words, TRIGGERS, strict=True):
-        (places,) = base.find_words(PROMPT, trigger)
-        is_own[list(places)] = True
+    words = [mark_words(base, trigger) for trigger in TRIGGERS]
     left = (torch.arange(rows * columns) % columns) < columns // 2
 
     target = next(
@@ -113,28 +127,22 @@ def test_each_half_and_each_trigger_has_its_own_lora_and_other_words_have_both(
     module: Any = base.components["transformer"].get_submodule(target.path)
     inputs = torch.randn(
         1,
-        joint_tokens.num_image_tokens + num_words,
+        joint_tokens.num_image_tokens + NUM_WORDS,
         module.in_features,
         generator=torch.Generator().manual_seed(8),
     )
-
-    def split(output: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what belongs to the picture, without what fills it up, and to the words."""
-        if joint_tokens.is_text_first:
-            return output[0, num_words:][: rows * columns], output[0, :num_words]
-        return output[0, : rows * columns], output[0, joint_tokens.num_image_tokens :]
 
     with torch.no_grad():
         single = []
         for lora in loras:
             Adapter(base, merge_loras([(lora, 0.8)])).activate()
-            single.append(split(module(inputs)))
+            single.append(split(module(inputs), joint_tokens))
         merged = merge_loras([(lora, 0.8) for lora in loras])
         Adapter(base, merged).activate()
-        mixture = split(module(inputs))
+        mixture = split(module(inputs), joint_tokens)
         RegionalAdapter(base, merged, [lora.weights for lora in loras], (0, 1)).activate()
         with base.regions.use(found):
-            picture, text = split(module(inputs))
+            picture, text = split(module(inputs), joint_tokens)
     for own, is_own_half, is_own_word in zip(single, (left, ~left), words, strict=True):
         torch.testing.assert_close(picture[is_own_half], own[0][is_own_half], rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(text[is_own_word], own[1][is_own_word], rtol=1e-4, atol=1e-5)
